@@ -1,0 +1,95 @@
+"""The command line: finds the subcommand, prints errors, chooses the exit status.
+
+Start-up time counts, so a subcommand's file is imported only when it is the one asked for. This
+file knows the subcommands' names, and nothing of what they do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from duplex import __version__
+from duplex.errors import EXIT_OK, DuplexError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+COMMANDS = {
+    "listen": ("duplex.listen", "wait for one peer, and talk"),
+    "connect": ("duplex.connect", "connect to somebody who listens, and talk"),
+    "log": ("duplex.log.command", "read transcripts"),
+}
+HELP = """\
+usage: duplex COMMAND [options]
+
+Two people talk over one TCP port; the other side needs no more than nc.
+
+{commands}
+
+duplex COMMAND --help tells more; duplex --version which this is.
+
+example:
+  duplex listen 8000               in one terminal
+  duplex connect 127.0.0.1 8000    in another
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: this process's); the exit status."""
+    _fill_standard_descriptors()
+    try:
+        return _run(sys.argv[1:] if argv is None else list(argv))
+    except DuplexError as error:
+        if str(error):
+            print(error, file=sys.stderr)
+        return error.exit_status
+
+
+def _run(argv: list[str]) -> int:
+    name = argv[0] if argv else ""
+    if name in ("--version", "-V"):
+        print(f"duplex {__version__}")
+        return EXIT_OK
+    if name in ("--help", "-h", "help"):
+        width = max(map(len, COMMANDS))
+        lines = (f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items())
+        print(HELP.format(commands="\n".join(lines)), end="")
+        return EXIT_OK
+    if name not in COMMANDS:
+        what = f"there is no command {name!r}" if name else "a command is needed"
+        raise UsageError(f"duplex: {what}: one of {', '.join(COMMANDS)} (duplex --help tells more)")
+    command = importlib.import_module(COMMANDS[name][0])
+    parser = _parser(name)
+    command.add_arguments(parser)
+    return int(command.run(parser.parse_args(argv[1:])))
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    import argparse
+
+    class Parser(argparse.ArgumentParser):
+        """Says what is wrong in one line, like every other error here."""
+
+        def error(self, message: str) -> NoReturn:
+            raise UsageError(f"{self.prog}: {message} ({self.prog} --help tells more)")
+
+    module, text = COMMANDS[name]
+    return Parser(
+        prog=f"duplex {name}",
+        description=text,
+        epilog=sys.modules[module].EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _fill_standard_descriptors() -> None:
+    """Make sure 0, 1 and 2 are open, or a socket could become somebody's standard output."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)

@@ -1,0 +1,62 @@
+"""What can go wrong, as a small tree, and the exit statuses.
+
+    DuplexError                 one line for the user, exit status 1
+    ├─ UsageError               the command line asks for what cannot be; exit status 2
+    ├─ UnableToConnect          no address of the host answered
+    ├─ UnableToListen           the address cannot be bound
+    └─ TranscriptError          the transcript cannot be opened or written
+
+The text of an error is written for the person who reads it: what happened, and where it helps
+what to do. `cli.main` is the one place that prints one and chooses the exit status. This file
+knows nothing of sockets or files: whoever catches an OSError brings its words along.
+"""
+
+from __future__ import annotations
+
+# Exit statuses. 130, 143 and 129 are what a shell shows for a program ended by that signal.
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_SIGNAL = 128  # plus the signal's number
+
+
+class DuplexError(Exception):
+    """A failure the user is told in one line."""
+
+    exit_status = EXIT_FAILURE
+
+
+class UsageError(DuplexError):
+    """The command line cannot be carried out as it stands."""
+
+    exit_status = EXIT_USAGE
+
+
+class UnableToConnect(DuplexError):
+    """No address of the other side answered."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"Unable to connect to {where}: {reason}")
+
+
+class UnableToListen(DuplexError):
+    """The address cannot be listened on."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"Unable to listen on {where}: {reason}")
+
+
+class TranscriptError(DuplexError):
+    """The transcript cannot be opened, read or written.
+
+    `reason` is the system's own word for it ("No space left on device").
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"Unable to write the transcript {path}: {reason}")
+        self.reason = reason
+
+
+def reason_of(error: OSError) -> str:
+    """The system's words for `error`, without the errno number and the file's name."""
+    return error.strerror or str(error)

@@ -1,0 +1,164 @@
+"""Processes and signals: the one fork, what is known of a child, and waiting for events.
+
+Knows nothing of sockets, transcripts or what the processes do.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+
+from duplex.errors import EXIT_SIGNAL, DuplexError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: the child met a bug of ours
+PIPE_BUF = select.PIPE_BUF  # bytes a pipe that polls writable takes without blocking: pipe(7)
+
+
+class Interrupted(DuplexError):
+    """A signal asked this process to end; the exit status says which. Nothing is printed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("")
+        self.exit_status = EXIT_SIGNAL + number
+
+
+class Signals:
+    """The signals that end a session. The handler only records; the loop polls `fd` and acts.
+
+    Make one in each process after its last fork or `exec`. Signals in `ignored` are left to the
+    other process: a terminal sends SIGINT and SIGHUP to both, but one of them decides. A signal
+    that was ignored already (nohup) stays so.
+    """
+
+    def __init__(self, ignored: tuple[signal.Signals, ...] = ()) -> None:
+        self.received = 0
+        self.fd, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        for number in _ENDING:
+            if number in ignored:
+                signal.signal(number, signal.SIG_IGN)
+            elif signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._note)
+        self.arm()
+
+    def arm(self) -> None:
+        """Wake `fd` from C, before Python runs the handler: no signal slips in before a poll.
+
+        An event loop takes this over while it runs; call it again after one.
+        """
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+
+    def check(self) -> None:
+        """Raise Interrupted if a signal has come."""
+        if self.received:
+            raise Interrupted(self.received)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self.received = self.received or number
+        try:
+            os.write(self._wake, b"\0")
+        except BlockingIOError:
+            return  # the pipe is full: whoever polls it is awake
+
+
+def wait(events: dict[int, int], seconds: float | None = None) -> dict[int, int]:
+    """poll(2) on descriptors and the events wanted of each; those that happened, {} at time-out."""
+    poll = select.poll()
+    for fd, wanted in events.items():
+        poll.register(fd, wanted)
+    return dict(poll.poll(None if seconds is None else max(0, seconds * 1000)))
+
+
+def pause(seconds: float, signals: Signals) -> None:
+    """Wait that long. Raises Interrupted when a signal comes."""
+    wait({signals.fd: select.POLLIN}, seconds)
+    signals.check()
+
+
+class Child:
+    """A forked process, as its parent knows it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._pidfd = os.pidfd_open(pid)
+        self._status: int | None = None
+
+    def ended(self, seconds: float) -> bool:
+        """Whether it has ended, waiting for it that long at most. Reaps it."""
+        if self._status is None and wait({self._pidfd: select.POLLIN}, seconds):
+            self._status = os.waitpid(self.pid, 0)[1]
+            os.close(self._pidfd)
+        return self._status is not None
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, unless it has ended."""
+        if not self.ended(0):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill and reap it, unless it has ended."""
+        if not self.ended(0):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            while not self.ended(1):  # it dies when its system call returns
+                pass
+
+    def how_it_ended(self) -> str:
+        """What became of it, in words for the user. Call it once it has ended."""
+        assert self._status is not None
+        code = os.waitstatus_to_exitcode(self._status)
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with status {code}"
+
+
+def fork(run: Callable[[], int]) -> Child:
+    """Fork a child that calls `run` and exits with what it returns; it never returns here.
+
+    The ending signals are held back meanwhile, so that none arrives in the child before it has
+    handlers of its own: `run` makes its Signals and then calls `unblock_signals`.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    pid = os.fork()
+    if pid:
+        child = Child(pid)
+        unblock_signals()
+        return child
+    status = EXIT_INTERNAL
+    try:
+        status = run()
+    except BaseException as error:  # a bug: whoever meets it gets one line, and the way to more
+        print(f"duplex: internal error in process {os.getpid()}: {error!r}", file=sys.stderr)
+        if os.environ.get("DUPLEX_DEBUG"):
+            traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def unblock_signals() -> None:
+    """Let the ending signals in again, in each process after its side of a fork is set up."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
+def close_all_but(kept: set[int]) -> None:
+    """Close every descriptor of this process that is not in `kept`."""
+    below = 0
+    for fd in sorted(kept):
+        os.closerange(below, fd)
+        below = fd + 1
+    os.closerange(below, os.sysconf("SC_OPEN_MAX"))
+
+
+def seconds_left(deadline: float) -> float:
+    """Seconds until `deadline` on the monotonic clock, 0 if it is over."""
+    return max(0.0, deadline - time.monotonic())

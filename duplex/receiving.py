@@ -1,0 +1,191 @@
+"""The child of a talk: receives, appends to the transcript, then hands the line on to be shown.
+
+Holds the socket for reading only, the channel's Receiver, a description of the transcript of its
+own, standard output (without a screen), and the writing end of the report pipe. It never sends to
+the peer and never reads the keyboard.
+
+What it tells its parent through the report pipe, a line each:
+
+    2026-… <client> hello      a record, to be shown on the screen (only with one)
+    !not recorded: …           a warning for the user
+    .left  .bye                the peer shut its half in good order; said bye
+    .lost REASON               the connection broke
+    .unshown REASON            standard output takes no more
+    .stopped                   it was told to end (SIGTERM, or its parent is gone), and has
+
+A record begins with a digit, so nothing a peer says can look like a report.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import stat
+
+from duplex import record, words
+from duplex.errors import EXIT_OK, reason_of
+from duplex.process import PIPE_BUF, Signals, wait
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from duplex.transcript import Recording
+    from duplex.wire import Receiver
+
+CHUNK = 64 * 1024  # bytes a read: larger ones leave the processor's cache, and are slower
+DRAIN = 256  # reads at most after being told to end: more than a socket's buffer holds
+
+
+class Stopped(Exception):
+    """This process was told to end while it waited for somebody to take its output."""
+
+
+class Report:
+    """The child's end of the report pipe, and the two ways in which it can be told to end."""
+
+    def __init__(self, fd: int, signals: Signals) -> None:
+        self.fd = fd
+        self.stops = {signals.fd: select.POLLIN, fd: 0}  # a signal; POLLERR: nobody reads this
+
+    def tell(self, line: str) -> None:
+        try:
+            os.write(self.fd, line.encode() + b"\n")
+        except BrokenPipeError:
+            return  # the parent is gone, and `stops` says so
+
+    def warn(self, text: str) -> None:
+        self.tell(f"!{text}")
+
+
+class Output:
+    """Writes all it is given to a descriptor that may be slow, unless told to end meanwhile.
+
+    Others have the descriptor too (a shell its terminal), so it is left blocking: it is polled, and
+    then given no more than a pipe that polls writable takes at once.
+    """
+
+    def __init__(self, fd: int, report: Report) -> None:
+        self._fd = fd
+        self._report = report
+        mode = os.fstat(fd).st_mode
+        never_waits = stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(fd))
+        self._at_once = None if never_waits else PIPE_BUF
+
+    def write(self, data: bytes) -> None:
+        """Raises Stopped, or an OSError."""
+        view = memoryview(data)
+        while view:
+            if self._at_once:
+                happened = wait({**self._report.stops, self._fd: select.POLLOUT})
+                if not happened.get(self._fd, 0) & select.POLLOUT and happened.keys() - {self._fd}:
+                    raise Stopped
+            view = view[os.write(self._fd, view[: self._at_once]) :]
+
+
+def shown_on_screen(report: Report) -> Callable[[bytes, bytes], None]:
+    """How to show (lines, their records) where the parent has a screen: hand the records on."""
+    output = Output(report.fd, report)
+
+    def show(_lines: bytes, records: bytes) -> None:
+        try:
+            output.write(records)
+        except BrokenPipeError:
+            raise Stopped from None
+
+    return show
+
+
+def shown_on_stdout(report: Report, nick: str) -> Callable[[bytes, bytes], None]:
+    """How to show them without: the text alone, so that pipes work; a terminal says who spoke."""
+    output = Output(1, report)
+    label = f"{nick}: ".encode() if os.isatty(1) else b""
+
+    def show(lines: bytes, _records: bytes) -> None:
+        if label:
+            lines = label + lines[:-1].replace(b"\n", b"\n" + label) + b"\n"
+        output.write(lines)
+
+    return show
+
+
+class Receiving:
+    """The receiving half of a talk. `run` is all that its process does."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        receiver: Receiver,
+        nick: str,
+        recording: Recording,
+        show: Callable[[bytes, bytes], None],
+        report: Report,
+        *,
+        ends_at_bye: bool,
+    ) -> None:
+        self._sock = sock
+        self._receiver = receiver
+        self._nick = nick
+        self._recording = recording
+        self._show = show
+        self._report = report
+        self._ends_at_bye = ends_at_bye
+        self._showing = True
+
+    def run(self) -> int:
+        """Receive until the peer ends or this process is told to; its exit status."""
+        try:
+            ending = self._until_end()
+        except OSError as error:  # of the output: the socket's are met where it is read
+            ending = f".unshown {reason_of(error)}"
+        self._report.tell(ending)
+        return EXIT_OK
+
+    def _until_end(self) -> str:
+        events = {**self._report.stops, self._sock.fileno(): select.POLLIN}
+        while True:
+            if wait(events).keys() & self._report.stops.keys():
+                return self._drain()
+            if ending := self._one_read():
+                return ending
+
+    def _drain(self) -> str:
+        """Deliver what is already here."""
+        for _ in range(DRAIN):
+            if not wait({self._sock.fileno(): select.POLLIN}, 0):
+                break
+            if ending := self._one_read():
+                return ending
+        self._deliver(self._receiver.end(cut_off=True))
+        return ".stopped"
+
+    def _one_read(self) -> str:
+        """Read once and deliver; the report of how it ended, or "" to go on."""
+        try:
+            data = self._sock.recv(CHUNK)
+        except BlockingIOError:
+            return ""
+        except OSError as error:
+            self._deliver(self._receiver.end(cut_off=True))
+            return f".lost {reason_of(error)}"
+        if not data:
+            self._deliver(self._receiver.end(cut_off=False))
+            return ".left"
+        said_bye = self._deliver(self._receiver.receive(data))
+        return ".bye" if said_bye else ""
+
+    def _deliver(self, lines: bytes) -> bool:
+        """Record, then show; True if the peer said bye, the last line that counts."""
+        end = words.find(lines, words.BYE)[1] if self._ends_at_bye else -1
+        if end > 0:
+            lines = lines[:end]
+        if lines:
+            records = record.said(self._nick, lines)
+            self._recording.record(records)
+            if self._showing:
+                try:
+                    self._show(lines, records)
+                except Stopped:
+                    self._showing = False  # nobody takes it: record what is here, and go
+        return end > 0

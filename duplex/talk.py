@@ -1,0 +1,355 @@
+"""A talk between two, and the parent's half of it: sends what is typed, shows, and ends it all.
+
+    parent  stdin, socket (writes only), Sender, report pipe (reads), transcript (events, --both)
+    child   socket (reads only), Receiver, report pipe (writes), transcript: see receiving.py
+
+The parent never reads what the peer says from the socket; it learns from the report pipe what it
+shows on a screen, and how the child ended. This file knows no wire format and no socket option.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+from duplex import record, words
+from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, reason_of
+from duplex.process import Child, Signals, close_all_but, fork, unblock_signals, wait
+from duplex.receiving import CHUNK, Receiving, Report, shown_on_screen, shown_on_stdout
+from duplex.tcp import CHECK_EVERY, Pulse, unacknowledged
+from duplex.text import Text
+from duplex.transcript import Recording, Transcript
+from duplex.wire import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from duplex.terminal.screen import Screen
+
+FLUSH = 2.0  # s to get rid of what is still to be sent, once this side ends
+LINGER = 0.5  # s for the peer to end, too, once all is sent: what it says meanwhile is recorded
+STOP = 1.0  # s for the child to end when it is told to, before it is killed
+ACK_EVERY = 0.01  # s between two looks whether the last bytes are acknowledged
+EXIT_PIPE = EXIT_SIGNAL + signal.SIGPIPE  # whoever read our output has closed it
+
+_STDIN, _STDOUT = 0, 1
+_ME = "me"
+
+
+def add_arguments(parser: argparse.ArgumentParser, log: str, peer: str) -> None:
+    """The options that `listen` and `connect` share: `log` and `peer` are their defaults."""
+    parser.add_argument("--log", metavar="FILE", default=log, help="the transcript (%(default)s)")
+    parser.add_argument("--no-log", action="store_true", help="keep no transcript")
+    parser.add_argument("--both", action="store_true", help="record what this side says, too")
+    parser.add_argument(
+        "--peer", metavar="NAME", default=peer, help="what to call the other side (%(default)s)"
+    )
+    parser.add_argument(
+        "--verbatim", action="store_true", help="send stdin as it is: quit and bye are only words"
+    )
+    parser.add_argument("--plain", action="store_true", help="no interactive screen")
+
+
+def say_status(text: str) -> None:
+    """Tell the user something that is not part of what is said."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def begin(text: str, transcript: Transcript | None, options: argparse.Namespace) -> None:
+    """Tell and record that there is a connection; a TranscriptError ends the program here."""
+    say_status(f"{text}, not encrypted")
+    if transcript:
+        transcript.append(record.event(text))
+
+
+class Ending:
+    """How a talk ended: the exit status, and the text for the user and the transcript."""
+
+    def __init__(self, status: int, text: str, *, ours: bool = False, told: bool = True) -> None:
+        self.status = status
+        self.text = text
+        self.ours = ours  # this side ended it, so that --keep does not wait for another peer
+        self.told = told  # the user is to be told; who ended it himself need not be
+
+
+class Talk:
+    """One connection, from the fork to the end of both processes."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: str,
+        options: argparse.Namespace,
+        signals: Signals,
+        transcript: Transcript | None,
+    ) -> None:
+        self.sock = sock
+        self.address = address  # the peer's, as people write it
+        self.peer: str = options.peer
+        self.started = time.monotonic()
+        self.signals = signals
+        self.ending: Ending | None = None
+        self.sending = True  # stdin, or the screen, may still bring something
+        self.outgoing = b""  # bytes for the wire that the kernel has not taken yet
+        self.report_fd = -1
+        self._verbatim: bool = options.verbatim
+        self._typed = words.Typed(options.verbatim)
+        self._sender = plain.Sender()
+        self._recording = Recording(transcript, self.tell)
+        self._mine = Text() if options.both else None
+        self._pulse = Pulse(sock)
+        self._next_check = 0.0
+        self._shut = False  # our half of the connection is
+        self._hearing = True  # the peer may still say something
+        self._broken = False  # the connection is: nothing more gets through
+        self._reports = True  # the report pipe is open: the child lives
+        self._unread_report = b""
+        self._interactive = os.isatty(_STDIN)
+        self._child: Child
+        self._screen: Screen | None = None
+        self._on_screen = (
+            self._interactive
+            and os.isatty(_STDOUT)
+            and not options.plain
+            and os.environ.get("TERM", "dumb") != "dumb"
+        )
+
+    def run(self) -> Ending:
+        """Fork and talk until it ends; the child is reaped and the socket closed on return."""
+        self.report_fd, child_end = os.pipe()
+        self._child = fork(lambda: self._be_the_child(child_end))
+        os.close(child_end)
+        if self._on_screen:
+            from duplex.terminal.screen import Screen  # heavy: only for a terminal, after the fork
+
+            self._screen = Screen(self)
+            self._screen.run()
+            self.signals.arm()
+        while self.ending is None:
+            self._turn(None)
+        self._finish(self.ending)
+        return self.ending
+
+    def _be_the_child(self, report_fd: int) -> int:
+        """Only the child runs this: let go of the parent's half, then receive."""
+        transcript = self._recording.transcript
+        mine = transcript.reopen() if transcript else None
+        kept = {_STDOUT, 2, report_fd, self.sock.fileno(), *([mine.fd] if mine else [])}
+        del self._sender, self._typed
+        close_all_but(kept)
+        os.open(os.devnull, os.O_RDONLY)  # the lowest free number: standard input
+        signals = Signals(ignored=(signal.SIGINT, signal.SIGHUP))
+        unblock_signals()
+        report = Report(report_fd, signals)
+        return Receiving(
+            self.sock,
+            plain.Receiver(),
+            self.peer,
+            Recording(mine, report.warn),
+            shown_on_screen(report) if self._on_screen else shown_on_stdout(report, self.peer),
+            report,
+            ends_at_bye=not self._verbatim,
+        ).run()
+
+    # From here on, all is the parent's. These the screen calls, too:
+
+    def say(self, data: bytes) -> None:
+        """Send what was typed, as far as the ending words let it."""
+        self._send(self._typed.feed(data))
+
+    def stop_saying(self) -> None:
+        """The end of what is typed: the peer is told by shutting our half, once all is sent."""
+        self._send(self._typed.end())
+        self.sending = False
+        self.pump()
+
+    def interrupted(self, number: int) -> None:
+        """A signal, or Ctrl-C, ends this side."""
+        self._leave(EXIT_SIGNAL + number, f" ({signal.Signals(number).name})")
+
+    def read_report(self) -> bytes:
+        """What the child tells: acts on it, and returns the records that are to be shown."""
+        data = os.read(self.report_fd, CHUNK)
+        if not data:
+            self._child_ended()
+            return b""
+        lines = (self._unread_report + data).split(b"\n")
+        self._unread_report = lines.pop()
+        records = []
+        for line in lines:
+            if line[:1].isdigit():
+                records.append(line + b"\n")
+            elif line.startswith(b"!"):
+                self.tell(line[1:].decode())
+            else:
+                word, _, reason = line[1:].decode().partition(" ")
+                self._on_report(word, reason)
+        return b"".join(records)
+
+    def pump(self) -> None:
+        """Give the kernel what it takes of what is outgoing; shut our half when all is said."""
+        try:
+            while self.outgoing:
+                self.outgoing = self.outgoing[self.sock.send(self.outgoing) :]
+            if not self.sending and not self._shut:
+                self._shut = True
+                self.sock.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(reason_of(error))
+
+    def check_pulse(self) -> None:
+        """Notice a dead peer: looks every CHECK_EVERY seconds, however often it is called."""
+        now = time.monotonic()
+        if now < self._next_check:
+            return
+        self._next_check = now + CHECK_EVERY
+        try:
+            if self.under_way():
+                self._pulse.check()
+        except OSError as error:
+            self._lost(reason_of(error))
+
+    def under_way(self) -> int:
+        """Bytes said that the peer has not acknowledged."""
+        return len(self.outgoing) + unacknowledged(self.sock)
+
+    def tell(self, text: str) -> None:
+        """Tell the user something, in one line, wherever he is looking."""
+        if self._screen and self._screen.running:
+            self._screen.tell(text)
+        else:
+            say_status(text)
+
+    @property
+    def transcript_path(self) -> str | None:
+        return self._recording.transcript.path if self._recording.transcript else None
+
+    # And these only the loop without a screen:
+
+    def _turn(self, seconds: float | None) -> None:
+        """Wait for one round of events, `seconds` at most, and act on them."""
+        events = {} if self.ending else {self.signals.fd: select.POLLIN}
+        if self._reports:
+            events[self.report_fd] = select.POLLIN
+        if self.outgoing:
+            events[self.sock.fileno()] = select.POLLOUT
+        elif self.sending:
+            events[_STDIN] = select.POLLIN
+        if seconds is None and self.under_way():
+            seconds = CHECK_EVERY if self._hearing or not self._shut else ACK_EVERY
+        happened = wait(events, seconds)
+        if self.signals.received and not self.ending:
+            self.interrupted(self.signals.received)
+        if self.report_fd in happened and (records := self.read_report()):
+            self._print(records)
+        if self.sock.fileno() in happened:
+            self.pump()
+        if _STDIN in happened and self.sending:
+            self._read_stdin()
+        self.check_pulse()
+        if self._shut and not self._hearing and not self.under_way():
+            self._end(Ending(EXIT_OK, "", told=False))  # that the peer left has been told
+
+    def _read_stdin(self) -> None:
+        try:
+            data = os.read(_STDIN, CHUNK)
+        except OSError as error:  # a terminal that hung up, a directory
+            self.tell(f"Unable to read standard input: {reason_of(error)}")
+            data = b""
+        if data:
+            self.say(data)
+        else:
+            self.stop_saying()
+
+    def _send(self, data: bytes) -> None:
+        if data and self._mine is not None and (lines := self._mine.feed(data)):
+            self._recording.record(record.said(_ME, lines))
+        self.outgoing += self._sender.send(data)
+        self.pump()
+        if self._typed.word:
+            self._leave(EXIT_OK)
+
+    def _on_report(self, word: str, reason: str) -> None:
+        if word in ("left", "bye"):
+            self._peer_left(said_bye=word == "bye")
+        elif word == "lost":
+            self._lost(reason)
+        elif word == "unshown" and reason == os.strerror(errno.EPIPE):
+            self._leave(EXIT_PIPE)
+        elif word == "unshown":
+            self.tell(f"Unable to write to standard output: {reason}")
+            self._leave(EXIT_FAILURE)
+        self._hearing = False
+
+    def _peer_left(self, said_bye: bool) -> None:
+        """It has no more to say. Whoever sits here ends; a pipe goes on until its end."""
+        ending = Ending(EXIT_OK, f"{self.peer} left")
+        if said_bye or self._interactive:
+            self._end(ending)
+        elif self.ending is None:
+            self._announce(ending)
+
+    def _child_ended(self) -> None:
+        """The report pipe has ended, and with it the child: as reported, or it has died."""
+        os.close(self.report_fd)
+        self._reports = False
+        if not self._child.ended(STOP):
+            self._child.kill()
+        if self._hearing:
+            self._hearing = False
+            text = f"the receiving process {self._child.how_it_ended()}"
+            self._end(Ending(EXIT_FAILURE, f"connection closed: {text}"))
+
+    def _lost(self, reason: str) -> None:
+        count = self.under_way()
+        self.outgoing = b""
+        self._broken = True
+        text = f"connection lost: {reason}; {count} bytes were not acknowledged"
+        self._end(Ending(EXIT_FAILURE, text))
+
+    def _leave(self, status: int, why: str = "") -> None:
+        self._end(Ending(status, f"this side left{why}", ours=True, told=False))
+
+    def _end(self, ending: Ending) -> None:
+        """The first reason to end is the one that counts."""
+        self.ending = self.ending or ending
+
+    def _print(self, records: bytes) -> None:
+        """Show what comes once the screen has been closed."""
+        from duplex.terminal.paint import painted
+
+        os.write(_STDOUT, painted(records))
+
+    def _announce(self, ending: Ending) -> None:
+        if ending.told:
+            self.tell(ending.text)
+        if ending.text:
+            self._recording.record(record.event(ending.text))
+
+    def _finish(self, ending: Ending) -> None:
+        """Send what is left, tell the peer by shutting our half, and let the child end."""
+        deadline = time.monotonic() + FLUSH
+        self.sending = False
+        self.pump()
+        while self.under_way() and not self._broken and time.monotonic() < deadline:
+            self._turn(ACK_EVERY)
+        deadline = time.monotonic() + LINGER
+        while self._hearing and time.monotonic() < deadline:
+            self._turn(ACK_EVERY)
+        if self._reports:
+            self._child.ask_to_end()
+        deadline = time.monotonic() + STOP
+        while self._reports and time.monotonic() < deadline:
+            self._turn(ACK_EVERY)
+        if self._reports:
+            self._child_ended()
+        self._announce(ending)
+        self.sock.close()

@@ -1,0 +1,219 @@
+"""TCP: names and addresses, listening, connecting, and whether the peer is still alive.
+
+The one file that knows socket options. It neither reads nor writes what is said.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+import termios
+import time
+
+from duplex.errors import UnableToConnect, UnableToListen, UsageError, reason_of
+from duplex.process import Signals, seconds_left, wait
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Address = tuple[Any, ...]
+
+# A peer that vanished is noticed within 30 s: idle, by keepalive after 10 + 3 * 5 s; with bytes
+# under way, when none of them was acknowledged for 25 s.
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 10, 5, 3  # s, s, probes
+DEAD_AFTER = 25  # s
+CHECK_EVERY = 2  # s between two looks at a connection with bytes under way
+
+_TCP_RTO_MAX_MS = 44  # linux/tcp.h, since Linux 6.15; not in Python's socket module yet
+_PROBE_EVERY = 5000  # ms at most between two probes of a closed window
+_STATE, _CLOSE = 0, 7  # tcpi_state, and TCP_CLOSE in it: linux/tcp.h, net/tcp_states.h
+_LAST_ACK_RECV, _SND_WND = 56, 228  # byte offsets in struct tcp_info
+
+
+def where(address: Address) -> str:
+    """A socket address or (host, port) as people write it: 127.0.0.1:8000, [::1]:8000."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def check_port(port: int, lowest: int = 1) -> None:
+    """A UsageError unless `port` can be one."""
+    if not lowest <= port <= 65535:
+        raise UsageError(f"a port is a number from {lowest} to 65535, not {port}")
+
+
+def resolve(host: str, port: int, flags: int = 0) -> list[tuple[int, Address]]:
+    """Every (family, address) of `host`. Raises socket.gaierror."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+
+
+class Listener:
+    """Listens on every address of a host, for one peer at a time."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._sockets: list[socket.socket] = []
+        try:
+            for family, address in resolve(host, port, socket.AI_PASSIVE):
+                if self._sockets and port == 0:  # the first has picked the port for all
+                    address = (address[0], self.address[1], *address[2:])
+                self._sockets.append(_bound(family, address))
+            self.resume()
+        except OSError as error:
+            self.close()
+            raise UnableToListen(where((host, port)), reason_of(error)) from None
+
+    @property
+    def address(self) -> Address:
+        """The first address listened on, with the port that was picked if it was 0."""
+        address: Address = self._sockets[0].getsockname()
+        return address
+
+    def accept(self, signals: Signals) -> tuple[socket.socket, Address]:
+        """Wait for a peer. Raises Interrupted when a signal comes first."""
+        events = {sock.fileno(): select.POLLIN for sock in self._sockets}
+        while True:
+            happened = wait({**events, signals.fd: select.POLLIN})
+            signals.check()
+            for sock in self._sockets:
+                if sock.fileno() in happened:
+                    try:
+                        return sock.accept()
+                    except OSError as error:  # the peer was gone again: wait for the next
+                        if error.errno in (errno.EMFILE, errno.ENFILE):
+                            raise UnableToListen(where(self.address), reason_of(error)) from None
+
+    def pause(self) -> None:
+        """Refuse whoever comes from now on, but keep the address.
+
+        On Linux shutting a listening socket down makes it a bound one again (tcp_disconnect), and
+        the kernel answers for it: connection refused. Who was in the queue is reset.
+        """
+        for sock in self._sockets:
+            sock.shutdown(socket.SHUT_RDWR)
+
+    def resume(self) -> None:
+        for sock in self._sockets:
+            sock.listen(1)
+            sock.setblocking(False)
+
+    def close(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+
+
+def _bound(family: int, address: Address) -> socket.socket:
+    """A socket bound to `address`. For port 0 one is picked, and then bound by its number.
+
+    A port the kernel picked would be given up by `pause`; one asked for by number is kept.
+    """
+    while True:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+            sock.bind(address)
+            if address[1] != 0:
+                return sock
+            picked = sock.getsockname()[1]
+            sock.close()
+            return _bound(family, (address[0], picked, *address[2:]))
+        except OSError as error:
+            sock.close()
+            if address[1] != 0 or error.errno != errno.EADDRINUSE:
+                raise
+
+
+def connect(host: str, port: int, timeout: float, signals: Signals) -> socket.socket:
+    """A connection to the first address of `host` that answers, each within `timeout` seconds.
+
+    Raises UnableToConnect with the last address's reason, or Interrupted.
+    """
+    try:
+        addresses = resolve(host, port)
+    except OSError as error:
+        raise UnableToConnect(where((host, port)), reason_of(error)) from None
+    reason = ""
+    for family, address in addresses:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        error_number = _try(sock, address, time.monotonic() + timeout, signals)
+        if error_number == 0:
+            if sock.getsockname() != sock.getpeername():
+                return sock
+            error_number = errno.ECONNREFUSED  # nobody is there: the port was free, and became ours
+        sock.close()
+        reason = os.strerror(error_number)
+    raise UnableToConnect(where((host, port)), reason)
+
+
+def _try(sock: socket.socket, address: Address, deadline: float, signals: Signals) -> int:
+    """Connect until `deadline`; the errno, 0 for success."""
+    sock.setblocking(False)
+    error_number = sock.connect_ex(address)
+    if error_number != errno.EINPROGRESS:
+        return error_number
+    happened = wait(
+        {sock.fileno(): select.POLLOUT, signals.fd: select.POLLIN}, seconds_left(deadline)
+    )
+    signals.check()
+    if not happened:
+        return errno.ETIMEDOUT
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def prepare(sock: socket.socket) -> None:
+    """Make a connected socket fit for a session: it does not block, wait to send, or hang on."""
+    sock.setblocking(False)
+    tcp = socket.IPPROTO_TCP
+    sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(tcp, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    sock.setsockopt(tcp, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+    sock.setsockopt(tcp, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+    sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Bytes handed to the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
+    queued = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+    return int(struct.unpack("i", queued)[0])
+
+
+class Pulse:
+    """Tells a peer that does not read from one that is dead.
+
+    TCP_USER_TIMEOUT alone cannot: Linux counts a closed window as silence, even while the peer
+    answers every probe of it (measured on 6.18: a reader paused for the timeout is cut off). So it
+    is lifted while the window is closed, and the answers to the probes are watched instead. Where
+    the kernel cannot be told to go on probing often (before 6.15), a peer that dies while its
+    window is closed is noticed only when the kernel gives up its probes.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lifted = False
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _PROBE_EVERY)
+            self._probes_often = True
+        except OSError:
+            self._probes_often = False
+
+    def check(self) -> None:
+        """Look, every CHECK_EVERY seconds while bytes are unacknowledged. Raises TimeoutError."""
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SND_WND + 4)
+        if info[_STATE] == _CLOSE or len(info) < _SND_WND + 4:
+            return  # gone already, or a kernel before 5.4, which does not tell the window
+        closed = struct.unpack_from("I", info, _SND_WND)[0] == 0
+        if closed != self._lifted:
+            timeout = 0 if closed else DEAD_AFTER * 1000
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
+            self._lifted = closed
+        silent = struct.unpack_from("I", info, _LAST_ACK_RECV)[0] / 1000
+        if closed and self._probes_often and silent > DEAD_AFTER:
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))

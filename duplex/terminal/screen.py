@@ -1,0 +1,174 @@
+"""The interactive screen: an input line that stays whole while the talk scrolls by above it.
+
+Runs in the parent, after its fork, because prompt_toolkit brings an event loop. It keeps the
+terminal's own scrollback, knows the keyboard and the bar, and leaves what is said to the Talk: it
+calls the Talk's methods and prints what they return. It opens no socket and no file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.output.vt100 import Vt100_Output
+
+from duplex.terminal.paint import painted, painted_own
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.talk import Talk
+
+REDRAW_EVERY = 1.0  # s: the bar shows how long the talk has lasted
+_STDOUT = 1
+
+
+class Screen:
+    """One talk on one terminal. `run` returns when the talk is over, or nothing more is typed."""
+
+    def __init__(self, talk: Talk) -> None:
+        self.running = False
+        self._talk = talk
+        self._unprinted = b""
+        self._printing: asyncio.Task[None] | None = None
+        output = Vt100_Output.from_pty(sys.stdout, term=os.environ.get("TERM"))
+        # Never ask the terminal for the cursor's position: not each one answers, and so the bar
+        # stands right below the input line.
+        output.enable_cpr = False
+        self._session: PromptSession[str] = PromptSession(
+            "> ",
+            bottom_toolbar=self._bar,
+            key_bindings=self._keys(),
+            refresh_interval=REDRAW_EVERY,
+            enable_suspend=True,
+            erase_when_done=True,
+            output=output,
+        )
+        self._session.default_buffer.accept_handler = self._accept
+
+    def run(self) -> None:
+        asyncio.run(self._run())
+
+    def tell(self, text: str) -> None:
+        """Print a line of our own above the input line."""
+        self._print(text.encode() + b"\n")
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        talk, app = self._talk, self._session.app
+        loop.add_reader(talk.signals.fd, self._on_signal)
+        loop.add_reader(talk.report_fd, self._on_report)
+        ticking = loop.create_task(self._tick())
+        self.running = True
+        try:
+            await app.run_async(handle_sigint=False)
+        except EOFError:
+            talk.stop_saying()
+        finally:
+            self.running = False
+            ticking.cancel()
+            for fd in (talk.signals.fd, talk.report_fd):
+                loop.remove_reader(fd)
+            loop.remove_writer(talk.sock.fileno())
+        if self._printing:
+            await self._printing
+        os.write(_STDOUT, self._unprinted)
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("c-c")
+        def _clear_or_end(event: KeyPressEvent) -> None:
+            if event.current_buffer.text:
+                event.current_buffer.reset()
+            else:
+                self._talk.interrupted(signal.SIGINT)
+                self._leave_if_over()
+
+        @keys.add(Keys.BracketedPaste)
+        def _paste(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            *lines, rest = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+            for line in lines:
+                buffer.insert_text(line)
+                buffer.validate_and_handle()
+            buffer.insert_text(rest)
+
+        return keys
+
+    def _accept(self, buffer: Buffer) -> bool:
+        """Enter: say the line. Returns False, so that the input line is cleared."""
+        self._print(painted_own(buffer.text))
+        self._talk.say(buffer.text.encode("utf-8", "replace") + b"\n")
+        self._send_the_rest()
+        self._leave_if_over()
+        return False
+
+    def _on_signal(self) -> None:
+        if self._talk.signals.received:
+            self._talk.interrupted(self._talk.signals.received)
+        self._leave_if_over()
+
+    def _on_report(self) -> None:
+        self._print(painted(self._talk.read_report()))
+        self._leave_if_over()
+
+    def _send_the_rest(self) -> None:
+        """Go on sending whenever the kernel takes more."""
+        loop, fd = asyncio.get_running_loop(), self._talk.sock.fileno()
+        if self._talk.outgoing:
+            loop.add_writer(fd, self._on_writable)
+        else:
+            loop.remove_writer(fd)
+
+    def _on_writable(self) -> None:
+        self._talk.pump()
+        self._send_the_rest()
+        self._leave_if_over()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(REDRAW_EVERY)
+            self._talk.check_pulse()
+            self._leave_if_over()
+
+    def _leave_if_over(self) -> None:
+        if self._talk.ending and self._session.app.is_running and not self._session.app.is_done:
+            self._session.app.exit(result="")
+
+    def _print(self, lines: bytes) -> None:
+        """Print above the input line, together with all else that comes until that is done.
+
+        Meanwhile no more reports are read, so that a peer that floods is slowed and fills nothing.
+        """
+        self._unprinted += lines
+        if self._unprinted and self._printing is None and self.running:
+            asyncio.get_running_loop().remove_reader(self._talk.report_fd)
+            self._printing = asyncio.get_running_loop().create_task(self._print_above())
+
+    async def _print_above(self) -> None:
+        while self._unprinted and self.running:
+            await run_in_terminal(self._write)
+        self._printing = None
+        if self.running and not self._talk.ending:
+            asyncio.get_running_loop().add_reader(self._talk.report_fd, self._on_report)
+
+    def _write(self) -> None:
+        lines, self._unprinted = self._unprinted, b""
+        while lines:
+            lines = lines[os.write(_STDOUT, lines) :]
+
+    def _bar(self) -> str:
+        talk = self._talk
+        minutes, seconds = divmod(int(time.monotonic() - talk.started), 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        transcript = talk.transcript_path or "no transcript"
+        return f" {talk.peer} {talk.address} · {clock} · not encrypted · {transcript} "

@@ -1,0 +1,225 @@
+"""The boundary: received bytes become safe text here, once, before the transcript and the screen.
+
+Safe text is valid UTF-8 in which nothing lies or harms: invalid bytes, C0 and C1 controls (tab
+apart), DEL, line and paragraph separators, bidirectional overrides and isolates are made visible
+(`\\xff`, `\\x1b`, `\\u202e`); CR, LF, CRLF and telnet's CR NUL end a line; telnet commands (RFC
+854) are dropped; of a run of combining marks the first 8 stay. A line is at most LINE_LIMIT bytes
+of safe text; a longer one is cut into pieces, and `…` marks both sides of each cut.
+
+Runs in the process that receives. Pure computation: knows neither sockets nor files. Clean text
+(which is nearly all text) is only looked at, in a few passes that run in C, never built anew.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LINE_LIMIT = 64 * 1024  # bytes of safe text in a line, so that no line can fill the memory
+MARKS_LIMIT = 8  # combining marks in a row: no language needs more, a pile of them hides others
+TELNET_LIMIT = 1024  # bytes of a telnet subnegotiation; a longer one is taken for text
+
+_CUT = "…".encode()
+_ROOM = LINE_LIMIT - 2 * len(_CUT)  # what fits between two marks
+
+# Of clean ASCII text nothing is left without these; what is left of other text is worth a look.
+_HARMLESS = bytes([*b"\t\n", *range(0x20, 0x7F)])
+_UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# The blocks that hold combining marks, coarsely: a reason to look closer with unicodedata.
+_MARKS_BLOCKS = (
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u1cff\u1dc0-\u1dff\u20d0-\u20ff\u2cef-\u2cf1\u2d7f"
+    "\u2de0-\u2dff\u302a-\u302f\u3099\u309a\ua66f-\uabff\ufb1e\ufe00-\ufe2f"
+    "\U000101fd-\U00016fff\U0001bc9d-\U0001e95f\U000e0100-\U000e01ef]"
+)
+_MANY_MARKS = re.compile(f"{_MARKS_BLOCKS}{_MARKS_BLOCKS}{{{MARKS_LIMIT},}}")
+
+_IAC, _SB, _SE = 0xFF, 0xFA, 0xF0
+_WILL_TO_DONT = range(0xFB, 0xFF)  # these take an option: three bytes in all
+_TWO_BYTES = range(0xEC, 0xFA)  # EOF (RFC 1184) to GA
+_NO_COMMAND = -1
+
+
+class Text:
+    """Bytes in, whole lines of safe text out; what is unfinished is kept for the next call.
+
+    However the bytes are split between calls, the lines are the same.
+    """
+
+    def __init__(self) -> None:
+        self._held = b""  # the beginning of a telnet command
+        self._after_cr = False  # a CR has ended the line; an LF or NUL right after it is its tail
+        self._tail = b""  # raw bytes of the unfinished line, at most LINE_LIMIT
+        self._going_on = False  # the unfinished line goes on from a piece already given out
+
+    def feed(self, data: bytes) -> bytes:
+        """The lines that `data` completes, each newline-ended: b"" or many."""
+        if self._held or b"\xff" in data:
+            data, self._held = _without_telnet(self._held + data)
+        if self._after_cr and data:
+            self._after_cr = False
+            if data[0] in b"\n\0":
+                data = data[1:]
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r\0", b"\n").replace(b"\r", b"\n")
+        end = data.rfind(b"\n") + 1
+        if not end:
+            self._tail += data
+            return self._overflow()
+        whole = self._tail + data[:end]
+        self._tail = b""
+        lines = self._lines(whole)
+        self._tail = data[end:]
+        return lines + self._overflow() if len(self._tail) > LINE_LIMIT else lines
+
+    def end(self) -> bytes:
+        """The last line, newline-ended, if the stream stopped in the middle of one; else b""."""
+        self._tail += self._held
+        self._held = b""
+        lines = self._overflow()
+        if self._tail:
+            lines += self._piece(self._tail, more=False)
+            self._tail = b""
+        return lines
+
+    def unfinished(self) -> bool:
+        """Whether the stream stopped in the middle of a line."""
+        return bool(self._tail or self._held)
+
+    def _lines(self, whole: bytes) -> bytes:
+        if not self._going_on and not _too_long(whole):
+            safe = whole if _is_clean(whole) else _made_visible(whole)
+            if safe is whole or not _too_long(safe):
+                return safe
+        return b"".join(map(self._line, whole[:-1].split(b"\n")))
+
+    def _line(self, raw: bytes) -> bytes:
+        self._tail = raw
+        return self._overflow() + self._piece(self._tail, more=False)
+
+    def _overflow(self) -> bytes:
+        """The pieces of the unfinished line that no longer fit in one line, if any."""
+        pieces = b""
+        while len(self._tail) > LINE_LIMIT - self._going_on * len(_CUT):
+            at = _boundary(self._tail, _ROOM)
+            pieces += self._piece(self._tail[:at], more=True)
+            self._tail = self._tail[at:]
+        return pieces
+
+    def _piece(self, raw: bytes, more: bool) -> bytes:
+        """`raw`, made safe, as one line, or as several where making it visible made it too long.
+
+        Between two marks there is always room, so each line given out is within LINE_LIMIT.
+        """
+        safe = raw if _is_clean(raw) else _made_visible(raw)
+        lines = b""
+        while True:
+            fits = len(safe) + (self._going_on + more) * len(_CUT) <= LINE_LIMIT
+            at = len(safe) if fits else _boundary(safe, _ROOM)
+            lines += _CUT * self._going_on + safe[:at] + _CUT * (more or not fits) + b"\n"
+            safe = safe[at:]
+            self._going_on = more or not fits
+            if fits:
+                return lines
+
+
+def safe(data: bytes) -> bytes:
+    """All of `data` as safe text, every line newline-ended. safe(safe(x)) == safe(x)."""
+    text = Text()
+    return text.feed(data) + text.end()
+
+
+def _is_clean(raw: bytes) -> bool:
+    """Whether whole lines are safe as they are. May say no to clean ones, never yes to others."""
+    rest = raw.translate(None, _HARMLESS)
+    if not rest:
+        return True
+    if rest.isascii():
+        return False
+    try:
+        raw.decode()  # strict; leaving out whole ASCII characters below keeps valid text valid
+    except UnicodeDecodeError:
+        return False
+    others = rest.decode()
+    return not _UNSAFE.search(others) and not _MANY_MARKS.search(others)
+
+
+def _made_visible(raw: bytes) -> bytes:
+    text = raw.decode("utf-8", "backslashreplace")
+    text = _UNSAFE.sub(_visible, text)
+    return _MANY_MARKS.sub(_fewer_marks, text).encode()
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"  # \x80 would be an invalid byte
+
+
+def _fewer_marks(match: re.Match[str]) -> str:
+    kept, run = [], 0
+    for character in match[0]:
+        run = run + 1 if unicodedata.category(character).startswith("M") else 0
+        if run <= MARKS_LIMIT:
+            kept.append(character)
+    return "".join(kept)
+
+
+def _too_long(lines: bytes) -> bool:
+    """Whether any line of `lines` is over LINE_LIMIT: looks once in each stretch of that length."""
+    start, end = 0, len(lines)
+    while end - start > LINE_LIMIT + 1:
+        newline = lines.rfind(b"\n", start, start + LINE_LIMIT + 1)
+        if newline < 0:
+            return True
+        start = newline + 1
+    return False
+
+
+def _boundary(raw: bytes, limit: int) -> int:
+    """The last place at or before `limit` that does not divide a UTF-8 character."""
+    at = limit
+    while at > limit - 3 and raw[at] & 0xC0 == 0x80:
+        at -= 1
+    return at
+
+
+def _without_telnet(data: bytes) -> tuple[bytes, bytes]:
+    """`data` without telnet commands, and the beginning of one that is not complete yet."""
+    kept, start = [], 0
+    while (at := data.find(_IAC, start)) >= 0:
+        kept.append(data[start:at])
+        length = _telnet_length(data, at)
+        if length == 0:
+            return b"".join(kept), data[at:]
+        if length == _NO_COMMAND:
+            kept.append(b"\xff")
+            length = 1
+        elif data[at + 1] == _IAC:  # a quoted 0xff
+            kept.append(b"\xff")
+        start = at + length
+    kept.append(data[start:])
+    return b"".join(kept), b""
+
+
+def _telnet_length(data: bytes, at: int) -> int:
+    """The bytes of the telnet command at `at`; 0 if it is incomplete, _NO_COMMAND if it is none."""
+    available = len(data) - at
+    if available == 1:
+        return 0
+    command = data[at + 1]
+    if command == _IAC or command in _TWO_BYTES:
+        return 2
+    if command in _WILL_TO_DONT:
+        return 3 if available >= 3 else 0
+    if command != _SB:
+        return _NO_COMMAND
+    end = at + 2
+    while (end := data.find(_IAC, end, at + TELNET_LIMIT)) >= 0:
+        if end + 1 == len(data):
+            return 0
+        if data[end + 1] == _SE:
+            return end + 2 - at
+        if data[end + 1] != _IAC:
+            return _NO_COMMAND
+        end += 2
+    return 0 if available < TELNET_LIMIT else _NO_COMMAND

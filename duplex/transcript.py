@@ -1,0 +1,161 @@
+"""The transcript: an append-only file of records, and the only code that writes one.
+
+Any process may append, also one of another program: each append is made under `flock`, by an open
+file description of its process's own (a lock belongs to the description: parent and child must not
+share one), and is whole or absent. A writer killed in the middle leaves the beginning of a record
+without a newline behind; the next appender cuts that back.
+
+This file knows records only by their newline and the beginning of their stamp, and nothing of
+sockets or screens.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+
+from duplex import record
+from duplex.errors import TranscriptError, reason_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
+_LOOK_BACK = 64 * 1024  # bytes read at a time to find the last newline
+
+
+class Transcript:
+    """One open file description of a transcript, for one process."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self.fd = fd
+        self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
+
+    @classmethod
+    def open(cls, path: str) -> Transcript:
+        """Open or make `path`, and prove that it can be written; else a TranscriptError.
+
+        A new file gets the mode 0600, a new directory for it 0700. Devices (/dev/null) will do.
+        """
+        try:
+            if directory := os.path.dirname(path):
+                os.makedirs(directory, mode=0o700, exist_ok=True)
+            # O_NONBLOCK, so that a fifo without a reader is refused below instead of waited for
+            fd = os.open(path, _FLAGS | os.O_CREAT | os.O_NONBLOCK, 0o600)
+            mode = os.fstat(fd).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+                os.close(fd)
+                raise TranscriptError(path, "not a file")
+            os.set_blocking(fd, True)
+            transcript = cls(path, fd)
+            transcript._prove()
+        except OSError as error:
+            raise TranscriptError(path, reason_of(error)) from None
+        return transcript
+
+    def reopen(self) -> Transcript:
+        """Another description of the same file, for the other process of a fork.
+
+        By the descriptor, not by the name: the file may have been renamed meanwhile.
+        """
+        try:
+            return Transcript(self.path, os.open(f"/proc/self/fd/{self.fd}", _FLAGS))
+        except OSError as error:
+            raise TranscriptError(self.path, reason_of(error)) from None
+
+    def append(self, records: bytes) -> None:
+        """Append whole records, all or none of them; a TranscriptError if they are not there."""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX)
+            try:
+                self._write(records)
+            finally:
+                fcntl.flock(self.fd, fcntl.LOCK_UN)
+        except OSError as error:
+            raise TranscriptError(self.path, reason_of(error)) from None
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+    def _prove(self) -> None:
+        """Write a byte and take it back, under the lock: is there space, is it allowed?
+
+        The byte is the first of every record, so that it is cut back by the next appender if this
+        process is killed just now; nobody reads it, because readers take whole lines only.
+        """
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        try:
+            end = self._mended_end()
+            os.write(self.fd, b"2")
+            if self._regular:
+                os.ftruncate(self.fd, end)
+        finally:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+    def _write(self, records: bytes) -> None:
+        end = self._mended_end()
+        try:
+            written = os.write(self.fd, records)
+            while written < len(records):  # the disk filled up, or a signal came: ask again why
+                written += os.write(self.fd, records[written:])
+        except OSError:
+            if self._regular:
+                os.ftruncate(self.fd, end)
+            raise
+
+    def _mended_end(self) -> int:
+        """Where to append, once a dead writer's torn tail is gone. Call it under the lock.
+
+        Somebody else's file without a last newline keeps its line: it only gets the newline.
+        """
+        if not self._regular:
+            return 0
+        end = os.lseek(self.fd, 0, os.SEEK_END)
+        if end == 0 or os.pread(self.fd, 1, end - 1) == b"\n":
+            return end
+        start = end
+        while start > 0:
+            back = max(0, start - _LOOK_BACK)
+            newline = os.pread(self.fd, start - back, back).rfind(b"\n")
+            start = back + newline + 1
+            if newline >= 0:
+                break
+        if record.could_be_torn(os.pread(self.fd, record.STAMP_LENGTH, start)):
+            os.ftruncate(self.fd, start)
+            return start
+        return end + os.write(self.fd, b"\n")
+
+
+class Recording:
+    """Appends for one process of a session that goes on even when the transcript cannot be written.
+
+    `warn` is told in one line when recording stops and again when it resumes; the transcript itself
+    then says how many lines it lacks. `transcript` is None when nothing is to be recorded.
+    """
+
+    def __init__(self, transcript: Transcript | None, warn: Callable[[str], None]) -> None:
+        self.transcript = transcript
+        self._warn = warn
+        self._missing = 0  # lines
+        self._reason = ""
+
+    def record(self, records: bytes) -> None:
+        """Append, if possible; tell, if not."""
+        if self.transcript is None:
+            return
+        try:
+            if self._missing:
+                gap = f"{self._missing} lines were not recorded: {self._reason}"
+                self.transcript.append(record.event(gap) + records)
+                self._warn(f"recording again; {gap}")
+                self._missing = 0
+            else:
+                self.transcript.append(records)
+        except TranscriptError as error:
+            if not self._missing:
+                self._warn(f"not recorded: {error.reason} ({self.transcript.path})")
+            self._missing += records.count(b"\n")
+            self._reason = error.reason

@@ -1,0 +1,35 @@
+"""The plain channel: the wire carries the lines themselves. For nc, telnet and duplex.
+
+Lines go out as they are, newline-ended. What comes in may be anything: telnet commands, CRLF,
+half characters, noise; the boundary in text.py makes lines of it.
+"""
+
+from __future__ import annotations
+
+from duplex import wire
+from duplex.text import Text
+
+
+class Sender(wire.Sender):
+    """Lines to bytes: the same bytes."""
+
+    def send(self, lines: bytes) -> bytes:
+        return lines
+
+    def end(self) -> bytes:
+        return b""
+
+
+class Receiver(wire.Receiver):
+    """Bytes to lines of safe text."""
+
+    def __init__(self) -> None:
+        self._text = Text()
+
+    def receive(self, data: bytes) -> bytes:
+        return self._text.feed(data)
+
+    def end(self, cut_off: bool) -> bytes:
+        if cut_off and self._text.unfinished():
+            self._text.feed("…".encode())  # the same mark as for any line that was cut
+        return self._text.end()
