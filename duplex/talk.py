@@ -110,11 +110,11 @@ class Talk:
         self._broken = False  # the connection is: nothing more gets through
         self._reports = True  # the report pipe is open: the child lives
         self._unread_report = b""
-        self._interactive = os.isatty(_STDIN)
+        self._ends_with_peer = os.isatty(_STDIN) or getattr(options, "keep", False)
         self._child: Child
         self._screen: Screen | None = None
         self._on_screen = (
-            self._interactive
+            os.isatty(_STDIN)
             and os.isatty(_STDOUT)
             and not options.plain
             and os.environ.get("TERM", "dumb") != "dumb"
@@ -195,13 +195,17 @@ class Talk:
     def pump(self) -> None:
         """Give the kernel what it takes of what is outgoing; shut our half when all is said."""
         try:
-            while self.outgoing:
+            while self.outgoing and not self._broken:
                 self.outgoing = self.outgoing[self.sock.send(self.outgoing) :]
             if not self.sending and not self._shut:
                 self._shut = True
                 self.sock.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             return
+        except BrokenPipeError:  # the reason went to the child, whose report is on its way
+            self._broken = True
+            if not self._hearing:
+                self._lost(os.strerror(errno.ECONNRESET))
         except OSError as error:
             self._lost(reason_of(error))
 
@@ -239,10 +243,12 @@ class Talk:
         events = {} if self.ending else {self.signals.fd: select.POLLIN}
         if self._reports:
             events[self.report_fd] = select.POLLIN
-        if self.outgoing:
+        if self.outgoing and not self._broken:
             events[self.sock.fileno()] = select.POLLOUT
-        elif self.sending:
+        elif self.sending and not self._broken:
             events[_STDIN] = select.POLLIN
+            if not self._hearing:  # the socket, only for its end: is the peer gone altogether?
+                events[self.sock.fileno()] = 0
         if seconds is None and self.under_way():
             seconds = CHECK_EVERY if self._hearing or not self._shut else ACK_EVERY
         happened = wait(events, seconds)
@@ -251,12 +257,20 @@ class Talk:
         if self.report_fd in happened and (records := self.read_report()):
             self._print(records)
         if self.sock.fileno() in happened:
-            self.pump()
+            self._socket_event(happened[self.sock.fileno()])
         if _STDIN in happened and self.sending:
             self._read_stdin()
         self.check_pulse()
         if self._shut and not self._hearing and not self.under_way():
             self._end(Ending(EXIT_OK, "", told=False))  # that the peer left has been told
+
+    def _socket_event(self, happened: int) -> None:
+        if self.outgoing:
+            self.pump()
+        elif happened & select.POLLERR and not self.under_way():
+            self._end(Ending(EXIT_OK, "", told=False))  # it left a while ago, and nothing is lost
+        elif happened & select.POLLERR:
+            self._lost(os.strerror(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
 
     def _read_stdin(self) -> None:
         try:
@@ -287,12 +301,15 @@ class Talk:
         elif word == "unshown":
             self.tell(f"Unable to write to standard output: {reason}")
             self._leave(EXIT_FAILURE)
+        elif word == "stopped":
+            text = "connection closed: the receiving process was told to end"
+            self._end(Ending(EXIT_FAILURE, text))
         self._hearing = False
 
     def _peer_left(self, said_bye: bool) -> None:
-        """It has no more to say. Whoever sits here ends; a pipe goes on until its end."""
+        """It has no more to say. Whoever sits here, or serves the next, ends; a pipe goes on."""
         ending = Ending(EXIT_OK, f"{self.peer} left")
-        if said_bye or self._interactive:
+        if said_bye or self._ends_with_peer:
             self._end(ending)
         elif self.ending is None:
             self._announce(ending)

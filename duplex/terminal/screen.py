@@ -13,11 +13,14 @@ import signal
 import sys
 import time
 
-from prompt_toolkit import PromptSession
-from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout import BufferControl, FormattedTextControl, HSplit, Layout, Window
+from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from duplex.terminal.paint import painted, painted_own
@@ -38,20 +41,27 @@ class Screen:
         self._talk = talk
         self._unprinted = b""
         self._printing: asyncio.Task[None] | None = None
+        self._typed = Buffer(history=InMemoryHistory(), accept_handler=self._accept)
+        self._app = self._application()
+
+    def _application(self) -> Application[None]:
         output = Vt100_Output.from_pty(sys.stdout, term=os.environ.get("TERM"))
-        # Never ask the terminal for the cursor's position: not each one answers, and so the bar
-        # stands right below the input line.
+        # Never ask the terminal for the cursor's position: not each one answers, and without it
+        # the bar stands right below the input line, and nothing waits for an answer.
         output.enable_cpr = False
-        self._session: PromptSession[str] = PromptSession(
-            "> ",
-            bottom_toolbar=self._bar,
+        line = Window(
+            BufferControl(self._typed, input_processors=[BeforeInput("> ")]),
+            wrap_lines=True,
+            dont_extend_height=True,
+        )
+        bar = Window(FormattedTextControl(self._bar), height=1, style="reverse")
+        return Application(
+            Layout(HSplit([line, bar])),
             key_bindings=self._keys(),
             refresh_interval=REDRAW_EVERY,
-            enable_suspend=True,
             erase_when_done=True,
             output=output,
         )
-        self._session.default_buffer.accept_handler = self._accept
 
     def run(self) -> None:
         asyncio.run(self._run())
@@ -62,15 +72,13 @@ class Screen:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        talk, app = self._talk, self._session.app
+        talk = self._talk
         loop.add_reader(talk.signals.fd, self._on_signal)
         loop.add_reader(talk.report_fd, self._on_report)
         ticking = loop.create_task(self._tick())
         self.running = True
         try:
-            await app.run_async(handle_sigint=False)
-        except EOFError:
-            talk.stop_saying()
+            await self._app.run_async(handle_sigint=False)
         finally:
             self.running = False
             ticking.cancel()
@@ -91,6 +99,19 @@ class Screen:
             else:
                 self._talk.interrupted(signal.SIGINT)
                 self._leave_if_over()
+
+        @keys.add("c-d", filter=Condition(lambda: not self._typed.text))
+        def _stop_saying(_event: KeyPressEvent) -> None:
+            self._talk.stop_saying()
+            self._leave_if_over()
+
+        @keys.add("c-z")
+        def _suspend(event: KeyPressEvent) -> None:
+            event.app.suspend_to_background()
+
+        @keys.add("enter")
+        def _enter(event: KeyPressEvent) -> None:
+            event.current_buffer.validate_and_handle()
 
         @keys.add(Keys.BracketedPaste)
         def _paste(event: KeyPressEvent) -> None:
@@ -140,8 +161,9 @@ class Screen:
             self._leave_if_over()
 
     def _leave_if_over(self) -> None:
-        if self._talk.ending and self._session.app.is_running and not self._session.app.is_done:
-            self._session.app.exit(result="")
+        over = self._talk.ending or not self._talk.sending
+        if over and self._app.is_running and not self._app.is_done:
+            self._app.exit()
 
     def _print(self, lines: bytes) -> None:
         """Print above the input line, together with all else that comes until that is done.

@@ -1,0 +1,39 @@
+"""Fixtures: programs that are ended whatever happens, and the seed of the random tests."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import Duo, Terminal
+
+
+@pytest.fixture
+def duo(tmp_path: Path) -> Iterator[Duo]:
+    made = Duo(tmp_path)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    made: list[Terminal] = []
+
+    def start(*args: str, cwd: Path, **env: str) -> Terminal:
+        made.append(Terminal(args, cwd, **env))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def rng(capsys: pytest.CaptureFixture[str]) -> random.Random:
+    """Random, but told how to run the same again: DUPLEX_TEST_SEED=… repeats a run."""
+    seed = int(os.environ.get("DUPLEX_TEST_SEED", "20261124"))
+    print(f"seed: DUPLEX_TEST_SEED={seed}")
+    return random.Random(seed)
