@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 
 from duplex import __version__
-from duplex.errors import EXIT_OK, DuplexError, UsageError
+from duplex.errors import EXIT_OK, EXIT_SIGNAL, DuplexError, UsageError, say_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(sys.argv[1:] if argv is None else list(argv))
     except DuplexError as error:
         if str(error):
-            print(error, file=sys.stderr)
+            say_status(str(error))
         return error.exit_status
+    except KeyboardInterrupt:  # before a command has taken the signals over
+        return EXIT_SIGNAL + signal.SIGINT
 
 
 def _run(argv: list[str]) -> int:
@@ -91,5 +94,6 @@ def _parser(name: str) -> argparse.ArgumentParser:
 def _fill_standard_descriptors() -> None:
     """Make sure 0, 1 and 2 are open, or a socket could become somebody's standard output."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
+        if fd == 1:
+            sys.stdout = open(fd, "w", closefd=False)  # noqa: SIM115 - lives as long as we do
     os.close(fd)

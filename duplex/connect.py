@@ -6,7 +6,7 @@ import argparse
 import socket
 
 from duplex import talk, tcp
-from duplex.errors import UnableToConnect, UsageError
+from duplex.errors import UnableToConnect, UsageError, say_status
 from duplex.process import Signals, pause
 from duplex.record import check_nick
 from duplex.transcript import Transcript
@@ -61,6 +61,6 @@ def _connected(options: argparse.Namespace, signals: Signals) -> socket.socket:
             if not options.retry:
                 raise
             if delay == BACKOFF:
-                talk.say_status(f"{error}; trying again until it answers")
+                say_status(f"{error}; trying again until it answers")
         pause(delay, signals)
         delay = min(delay * 2, BACKOFF_LIMIT)

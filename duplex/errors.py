@@ -13,6 +13,8 @@ knows nothing of sockets or files: whoever catches an OSError brings its words a
 
 from __future__ import annotations
 
+import os
+
 # Exit statuses. 130, 143 and 129 are what a shell shows for a program ended by that signal.
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -60,3 +62,11 @@ class TranscriptError(DuplexError):
 def reason_of(error: OSError) -> str:
     """The system's words for `error`, without the errno number and the file's name."""
     return error.strerror or str(error)
+
+
+def say_status(text: str) -> None:
+    """Tell the user something that is not part of what is said: one line on standard error."""
+    try:
+        os.write(2, text.encode(errors="backslashreplace") + b"\n")
+    except OSError:
+        return  # closed, or its reader is gone: nobody to tell, and no reason to end a talk

@@ -6,6 +6,7 @@ import argparse
 import socket
 
 from duplex import talk, tcp
+from duplex.errors import say_status
 from duplex.process import Signals
 from duplex.record import check_nick
 from duplex.transcript import Transcript
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     signals = Signals()
     listener = tcp.Listener(options.host, options.port)
     transcript = None if options.no_log else Transcript.open(options.log)
-    talk.say_status(_invitation(listener.address))
+    say_status(_invitation(listener.address))
     while True:
         sock, address = listener.accept(signals)
         if options.keep:
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         if ending.ours or not options.keep:
             return ending.status
         listener.resume()
-        talk.say_status(f"waiting for the next at {tcp.where(listener.address)}")
+        say_status(f"waiting for the next at {tcp.where(listener.address)}")
 
 
 def _invitation(address: tcp.Address) -> str:

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 
-from duplex.errors import EXIT_SIGNAL, DuplexError
+from duplex.errors import EXIT_SIGNAL, DuplexError, say_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,12 +42,24 @@ class Signals:
     def __init__(self, ignored: tuple[signal.Signals, ...] = ()) -> None:
         self.received = 0
         self.fd, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._caught = []
         for number in _ENDING:
             if number in ignored:
                 signal.signal(number, signal.SIG_IGN)
             elif signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._note)
+                self._caught.append(number)
+        self.catch()
         self.arm()
+
+    def catch(self) -> None:
+        """Record the signals from now on."""
+        for number in self._caught:
+            signal.signal(number, self._note)
+
+    def let_go(self) -> None:
+        """Let them end the process by themselves, while it waits for what no loop can poll."""
+        for number in self._caught:
+            signal.signal(number, signal.SIG_DFL)
 
     def arm(self) -> None:
         """Wake `fd` from C, before Python runs the handler: no signal slips in before a poll.
@@ -126,7 +138,6 @@ def fork(run: Callable[[], int]) -> Child:
     handlers of its own: `run` makes its Signals and then calls `unblock_signals`.
     """
     sys.stdout.flush()
-    sys.stderr.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     pid = os.fork()
     if pid:
@@ -137,11 +148,10 @@ def fork(run: Callable[[], int]) -> Child:
     try:
         status = run()
     except BaseException as error:  # a bug: whoever meets it gets one line, and the way to more
-        print(f"duplex: internal error in process {os.getpid()}: {error!r}", file=sys.stderr)
+        say_status(f"duplex: internal error in process {os.getpid()}: {error!r}")
         if os.environ.get("DUPLEX_DEBUG"):
             traceback.print_exc()
     finally:
-        sys.stderr.flush()
         os._exit(status)
 
 

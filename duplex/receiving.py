@@ -26,6 +26,7 @@ import stat
 from duplex import record, words
 from duplex.errors import EXIT_OK, reason_of
 from duplex.process import PIPE_BUF, Signals, wait
+from duplex.tcp import unread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from duplex.wire import Receiver
 
 CHUNK = 64 * 1024  # bytes a read: larger ones leave the processor's cache, and are slower
-DRAIN = 256  # reads at most after being told to end: more than a socket's buffer holds
 
 
 class Stopped(Exception):
@@ -151,10 +151,10 @@ class Receiving:
                 return ending
 
     def _drain(self) -> str:
-        """Deliver what is already here."""
-        for _ in range(DRAIN):
-            if not wait({self._sock.fileno(): select.POLLIN}, 0):
-                break
+        """Deliver what is already here, and not what may still come."""
+        here = unread(self._sock)
+        while here > 0 and wait({self._sock.fileno(): select.POLLIN}, 0):
+            here -= CHUNK
             if ending := self._one_read():
                 return ending
         self._deliver(self._receiver.end(cut_off=True))

@@ -14,14 +14,13 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 
 from duplex import record, words
-from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, reason_of
+from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, reason_of, say_status
 from duplex.process import Child, Signals, close_all_but, fork, unblock_signals, wait
 from duplex.receiving import CHUNK, Receiving, Report, shown_on_screen, shown_on_stdout
-from duplex.tcp import CHECK_EVERY, Pulse, unacknowledged
+from duplex.tcp import CHECK_EVERY, Pulse, is_closed, unacknowledged
 from duplex.text import Text
 from duplex.transcript import Recording, Transcript
 from duplex.wire import plain
@@ -54,11 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser, log: str, peer: str) -> None:
         "--verbatim", action="store_true", help="send stdin as it is: quit and bye are only words"
     )
     parser.add_argument("--plain", action="store_true", help="no interactive screen")
-
-
-def say_status(text: str) -> None:
-    """Tell the user something that is not part of what is said."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def begin(text: str, transcript: Transcript | None, options: argparse.Namespace) -> None:
@@ -257,20 +251,19 @@ class Talk:
         if self.report_fd in happened and (records := self.read_report()):
             self._print(records)
         if self.sock.fileno() in happened:
-            self._socket_event(happened[self.sock.fileno()])
+            self.pump()
         if _STDIN in happened and self.sending:
             self._read_stdin()
         self.check_pulse()
-        if self._shut and not self._hearing and not self.under_way():
-            self._end(Ending(EXIT_OK, "", told=False))  # that the peer left has been told
+        if not self._hearing:
+            self._after_the_peer_left()
 
-    def _socket_event(self, happened: int) -> None:
-        if self.outgoing:
-            self.pump()
-        elif happened & select.POLLERR and not self.under_way():
-            self._end(Ending(EXIT_OK, "", told=False))  # it left a while ago, and nothing is lost
-        elif happened & select.POLLERR:
-            self._lost(os.strerror(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
+    def _after_the_peer_left(self) -> None:
+        """It has said its last: is all of ours there, or can it not get there any more?"""
+        if is_closed(self.sock) and self.under_way():
+            self._lost(os.strerror(errno.ECONNRESET))
+        elif is_closed(self.sock) or (self._shut and not self.under_way()):
+            self._end(Ending(EXIT_OK, "", told=False))  # that it left has been told
 
     def _read_stdin(self) -> None:
         try:
@@ -356,7 +349,7 @@ class Talk:
         deadline = time.monotonic() + FLUSH
         self.sending = False
         self.pump()
-        while self.under_way() and not self._broken and time.monotonic() < deadline:
+        while self.under_way() and not is_closed(self.sock) and time.monotonic() < deadline:
             self._turn(ACK_EVERY)
         deadline = time.monotonic() + LINGER
         while self._hearing and time.monotonic() < deadline:

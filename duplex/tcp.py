@@ -49,7 +49,10 @@ def check_port(port: int, lowest: int = 1) -> None:
 
 def resolve(host: str, port: int, flags: int = 0) -> list[tuple[int, Address]]:
     """Every (family, address) of `host`. Raises socket.gaierror."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    except UnicodeError:  # IDNA cannot encode it, so it is nobody's name
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
@@ -135,10 +138,13 @@ def connect(host: str, port: int, timeout: float, signals: Signals) -> socket.so
 
     Raises UnableToConnect with the last address's reason, or Interrupted.
     """
+    signals.let_go()  # a name's look-up can take long, and no signal interrupts it
     try:
         addresses = resolve(host, port)
     except OSError as error:
         raise UnableToConnect(where((host, port)), reason_of(error)) from None
+    finally:
+        signals.catch()
     reason = ""
     for family, address in addresses:
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -181,8 +187,21 @@ def prepare(sock: socket.socket) -> None:
 
 def unacknowledged(sock: socket.socket) -> int:
     """Bytes handed to the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
-    queued = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
-    return int(struct.unpack("i", queued)[0])
+    return _queued(sock, termios.TIOCOUTQ)
+
+
+def unread(sock: socket.socket) -> int:
+    """Bytes that have arrived and were not read yet (SIOCINQ, tcp(7))."""
+    return _queued(sock, termios.FIONREAD)
+
+
+def _queued(sock: socket.socket, request: int) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(sock, request, bytes(4)))[0])
+
+
+def is_closed(sock: socket.socket) -> bool:
+    """Whether the connection is over in both directions: reset, or shut and all acknowledged."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[_STATE] == _CLOSE
 
 
 class Pulse:

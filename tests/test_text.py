@@ -1,0 +1,171 @@
+"""The boundary: whatever comes in, however it is split, safe text comes out."""
+
+from __future__ import annotations
+
+import random
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from duplex import text
+from duplex.text import LINE_LIMIT, Text, safe
+
+CASES = [
+    (b"", b""),
+    (b"plain\n", b"plain\n"),
+    (b"no newline", b"no newline\n"),
+    (b"\n\n", b"\n\n"),
+    (b"a\tb\n", b"a\tb\n"),
+    (b"lf\ncrlf\r\ncr\rtelnet cr\r\0end\n", b"lf\ncrlf\ncr\ntelnet cr\nend\n"),
+    (b"\r\r\n\n", b"\n\n\n"),
+    ("größer 日本語 привет 😀 👨‍👩‍👧 🇩🇪 “—…”\n".encode(), None),
+    (b"\x1b[31mred\x1b[0m \x07\x00\x7f\n", rb"\x1b[31mred\x1b[0m \x07\x00\x7f" + b"\n"),
+    (b"\x1b]0;title\x07\n", rb"\x1b]0;title\x07" + b"\n"),
+    (b"\x80\xfe\xc3(\xed\xa0\x80\xff\n", rb"\x80\xfe\xc3(\xed\xa0\x80\xff" + b"\n"),
+    (b"\xc0\xaf overlong \xf4\x90\x80\x80\n", rb"\xc0\xaf overlong \xf4\x90\x80\x80" + b"\n"),
+    ("\x85\x9b\u2028\u2029\n".encode(), rb"\u0085\u009b\u2028\u2029" + b"\n"),
+    ("\u202eevil\u202c \u2066x\u2069\n".encode(), rb"\u202eevil\u202c \u2066x\u2069" + b"\n"),
+    ("a" + "\u0301" * 8 + "b\n", None),
+    ("a" + "\u0301" * 30 + "b\n", "a" + "\u0301" * 8 + "b\n"),
+    ("\u0e01\u0e34\u0e48 नमस्ते שָׁלוֹם\n", None),
+    (b"IAC IAC \xff\xff\n", rb"IAC IAC \xff" + b"\n"),
+    (b"do \xff\xfd\x01x\xff\xfb\x0ay\xff\xf6z\n", b"do xyz\n"),
+    (b"sb \xff\xfa\x1f\x00\x50\x00\x0a\xff\xff\xff\xf0.\n", b"sb .\n"),
+    (b"lone \xffa\xff\n", rb"lone \xffa\xff" + b"\n"),
+    (b"half a command \xff\xfd", rb"half a command \xff\xfd" + b"\n"),
+    (b"\r\xff\xf1\nx\n", b"\nx\n"),
+    (b"endless sb \xff\xfa" + b"x" * 2000 + b"\n", rb"endless sb \xff\xfa" + b"x" * 2000 + b"\n"),
+    (b"x" * LINE_LIMIT + b"\n", None),
+]
+
+
+@pytest.mark.parametrize(("raw", "expected"), CASES)
+def test_every_case_whole_split_everywhere_and_byte_by_byte(
+    raw: bytes | str, expected: bytes | str | None
+) -> None:
+    data = raw.encode() if isinstance(raw, str) else raw
+    wanted = data if expected is None else expected
+    wanted = wanted.encode() if isinstance(wanted, str) else wanted
+    assert safe(data) == wanted
+    assert in_pieces(data, [1] * len(data)) == wanted
+    for at in range(1, min(len(data), 200)):
+        assert in_pieces(data, [at, len(data)]) == wanted
+    assert safe(wanted) == wanted
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_every_byte_value_at_every_position(byte: int) -> None:
+    for around in (b"ab\n", "é😀\n".encode()):
+        for at in range(len(around) + 1):
+            data = around[:at] + bytes([byte]) + around[at:]
+            assert_safe(safe(data))
+            assert in_pieces(data, [1] * len(data)) == safe(data)
+
+
+def test_no_character_that_could_lie_or_harm_passes() -> None:
+    everything = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)]))
+    for start in range(0, len(everything), 4096):
+        part = everything[start : start + 4096]
+        assert_safe(safe((" ".join(part) + "\n").encode()))
+
+
+def test_every_combining_mark_python_knows_is_counted() -> None:
+    marks = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)).startswith("M")]
+    assert len(marks) > 2000
+    for mark in marks:
+        assert safe(f"a{mark * 9}\n".encode()).decode() == f"a{mark * 8}\n", ascii(mark)
+
+
+def test_ten_megabytes_without_a_newline_become_pieces() -> None:
+    raw = "日本語é".encode() * (10_000_000 // 11)
+    lines = in_pieces(raw, [65536] * 200).split(b"\n")[:-1]
+    assert len(lines) > 100
+    assert all(len(line) <= LINE_LIMIT for line in lines)
+    assert all(line.startswith("…".encode()) for line in lines[1:])
+    assert all(line.endswith("…".encode()) for line in lines[:-1])
+    assert b"".join(lines).replace("…".encode(), b"") == raw, "nothing is lost"
+
+
+def test_a_line_that_grows_by_being_made_visible_is_cut_too() -> None:
+    lines = safe(b"\x00" * LINE_LIMIT + b"\nnext\n").split(b"\n")[:-1]
+    assert all(len(line) <= LINE_LIMIT for line in lines)
+    assert lines[-1] == b"next"
+    assert b"".join(lines[:-1]).replace("…".encode(), b"") == rb"\x00" * LINE_LIMIT
+
+
+def test_what_is_kept_between_two_reads_is_bounded() -> None:
+    reader = Text()
+    for chunk in (b"x" * 50_000, b"\xff\xfa" + b"y" * 50_000, b"\x80" * 50_000):
+        for _ in range(20):
+            reader.feed(chunk)
+            assert len(reader._tail) + len(reader._held) <= LINE_LIMIT + text.TELNET_LIMIT
+
+
+pieces = st.lists(
+    st.one_of(
+        st.binary(max_size=8),
+        st.text(max_size=8).map(str.encode),
+        st.sampled_from(
+            [
+                *(b"\r", b"\n", b"\r\n", b"\0", b"\xff", b"\xff\xfa", b"\xff\xf0", b"\xff\xfd"),
+                *(b"\xe2\x80", "\u202e".encode(), "\u0301".encode() * 5, b"x" * 40_000),
+            ]
+        ),
+    ),
+    max_size=12,
+).map(b"".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(pieces, st.randoms(use_true_random=False))
+def test_any_bytes_split_anyhow_give_the_same_safe_text(data: bytes, rng: random.Random) -> None:
+    whole = safe(data)
+    assert_safe(whole)
+    assert safe(whole) == whole
+    sizes = [rng.choice((1, 2, 3, 7, 1000, 65536)) for _ in range(len(data))]
+    assert in_pieces(data, sizes) == whole
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "M"))))
+def test_harmless_text_passes_as_it_is(line: str) -> None:
+    clean = re.sub("[\u2028\u2029]", "", line)
+    assert safe(f"{clean}\n".encode()) == f"{clean}\n".encode()
+
+
+def in_pieces(data: bytes, sizes: list[int]) -> bytes:
+    """`data` fed in pieces of these sizes."""
+    reader, lines, start = Text(), b"", 0
+    for size in sizes:
+        if start >= len(data):
+            break
+        lines += reader.feed(data[start : start + size])
+        start += size
+    return lines + reader.feed(data[start:]) + reader.end()
+
+
+def assert_safe(data: bytes) -> None:
+    """What DESIGN promises of a transcript's text, said again by other means than text.py's."""
+    assert data == b"" or data.endswith(b"\n")
+    for line in data.decode().split("\n")[:-1]:
+        assert len(line.encode()) <= LINE_LIMIT
+        run = 0
+        for character in line:
+            category = unicodedata.category(character)
+            assert category not in ("Cc", "Zl", "Zp", "Cs") or character == "\t", ascii(character)
+            assert unicodedata.bidirectional(character) not in (
+                "LRE",
+                "RLE",
+                "LRO",
+                "RLO",
+                "PDF",
+                "LRI",
+                "RLI",
+                "FSI",
+                "PDI",
+            ), ascii(character)
+            run = run + 1 if category.startswith("M") else 0
+            assert run <= 8
