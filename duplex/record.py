@@ -10,6 +10,7 @@ file opens nothing and knows neither files nor sockets.
 
 from __future__ import annotations
 
+import re
 import time
 
 from duplex.errors import UsageError
@@ -17,6 +18,8 @@ from duplex.errors import UsageError
 STAMP_LENGTH = 24  # bytes of "2026-11-23T23:34:31.123Z"
 _TEMPLATE = b"0000-00-00T00:00:00.000Z"
 NICK_LIMIT = 32  # characters
+# What stands before the text: the stamp, and the nick unless it is an event.
+HEAD = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?:<([^<> \n]+)> |\* )")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,15 +65,8 @@ class Record:
 
 def parse(line: bytes) -> Record | None:
     """Take `line` (with or without its newline) apart; None if it is no record."""
-    if line[STAMP_LENGTH : STAMP_LENGTH + 1] != b" " or not could_be_torn(line[:STAMP_LENGTH]):
-        return None
-    body = line[STAMP_LENGTH + 1 :].removesuffix(b"\n")
-    if body.startswith(b"* "):
-        return Record(line[:STAMP_LENGTH], None, body[2:])
-    nick, bracket, text = body.partition(b"> ")
-    if not bracket or not nick.startswith(b"<") or b" " in nick or len(nick) == 1:
-        return None
-    return Record(line[:STAMP_LENGTH], nick[1:], text)
+    head = HEAD.match(line)
+    return head and Record(head[1], head[2], line[head.end() :].removesuffix(b"\n"))
 
 
 def could_be_torn(tail: bytes) -> bool:

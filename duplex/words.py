@@ -10,30 +10,24 @@ from duplex.text import LINE_LIMIT
 QUIT, BYE = b"quit", b"bye"
 
 
-def find(lines: bytes, word: bytes) -> tuple[int, int]:
+def find(lines: bytes, word: bytes, newline: bytes = b"\n") -> tuple[int, int]:
     """Where the first line that is `word` alone starts and ends, its newline included; (-1, -1).
 
-    `lines` are whole lines. CRLF ends a line as LF does.
+    `lines` are whole lines, and `newline` is what ends them.
     """
-    start = 0
-    while True:
-        if start or not lines.startswith(word):
-            start = lines.find(b"\n" + word, max(0, start - 1)) + 1
-            if start == 0:
-                return -1, -1
-        end = start + len(word)
-        if lines.startswith(b"\n", end):
-            return start, end + 1
-        if lines.startswith(b"\r\n", end):
-            return start, end + 2
-        start = end
+    line = word + newline
+    if lines.startswith(line):
+        return 0, len(line)
+    start = lines.find(b"\n" + line) + 1
+    return (start, start + len(line)) if start else (-1, -1)
 
 
 class Typed:
     """What this side says: bytes from stdin in, bytes to send out, until a word ends it.
 
-    `word` is QUIT or BYE once that has been said, else None. With `verbatim` everything is passed
-    on at once and as it is, for files; otherwise whole lines are, and the last one gets a newline.
+    `word` is QUIT or BYE once that has been said, else None; CRLF ends a line, too. With `verbatim`
+    everything is passed on at once and as it is, for files; otherwise whole lines are, and the last
+    one gets a newline.
     """
 
     def __init__(self, verbatim: bool) -> None:
@@ -63,7 +57,8 @@ class Typed:
     def _until_word(self, lines: bytes) -> bytes:
         first = lines.find(b"\n") + 1 if self._inside else 0
         rest = lines[first:] if first else lines
-        found = [(*find(rest, word), word) for word in (QUIT, BYE)]
+        newlines = (b"\n", b"\r\n") if b"\r" in rest else (b"\n",)
+        found = [(*find(rest, word, newline), word) for word in (QUIT, BYE) for newline in newlines]
         start, end, word = min((f for f in found if f[0] >= 0), default=(-1, -1, None))
         if word is None:
             return lines

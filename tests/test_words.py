@@ -19,8 +19,10 @@ lines = st.lists(
 
 @given(lines, st.sampled_from([QUIT, BYE]))
 def test_the_first_line_that_is_the_word_alone_is_found(data: bytes, word: bytes) -> None:
-    match = re.search(rb"(?m)^%s\r?\n" % word, data)
+    match = re.search(rb"(?m)^%s\n" % word, data)
     assert find(data, word) == (match.span() if match else (-1, -1))
+    match = re.search(rb"(?m)^%s\r\n" % word, data)
+    assert find(data, word, b"\r\n") == (match.span() if match else (-1, -1))
 
 
 @given(lines, st.integers(1, 9))

@@ -1,0 +1,152 @@
+"""How lines of transcripts are shown: as they are, as JSON, or counted. Writes to what it is given.
+
+Each shower takes (file, offset, line) and owns nothing else: neither files nor the pager.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from duplex.record import Record, parse
+from duplex.text import safe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Write = Callable[[bytes], object]
+
+_BAR = 40  # characters of the longest bar
+
+
+class Plain:
+    """The lines as they are; on a terminal with whatever could harm it made visible."""
+
+    def __init__(self, write: Write, terminal: bool) -> None:
+        self._write = write
+        self._terminal = terminal
+
+    def show(self, _path: str, _offset: int, lines: bytes) -> None:
+        self._write(safe(lines) if self._terminal else lines)
+
+    def end(self) -> None:
+        pass
+
+
+class Json:
+    """An object a line: time, nick and text, or time, event and text; file and offset.
+
+    A malformed line has no time (null), and no nick or event.
+    """
+
+    def __init__(self, write: Write) -> None:
+        import json
+
+        self._string = json.JSONEncoder(ensure_ascii=False).encode
+        self._write = write
+
+    def show(self, path: str, offset: int, line: bytes) -> None:
+        # Put together by hand: a third of the time that encoding a dict takes.
+        string, record = self._string, parse(line)
+        text = string(
+            (record.text if record else line.removesuffix(b"\n")).decode("utf-8", "replace")
+        )
+        if record is None:
+            what = f'"time": null, "text": {text}'
+        elif record.nick is None:
+            what = f'"time": "{record.at.decode()}", "event": {text}, "text": {text}'
+        else:
+            nick = string(record.nick.decode("utf-8", "replace"))
+            what = f'"time": "{record.at.decode()}", "nick": {nick}, "text": {text}'
+        line = f'{{{what}, "file": {string(path)}, "offset": {offset}}}\n'.encode(
+            "utf-8", "replace"
+        )
+        self._write(line)
+
+    def end(self) -> None:
+        pass
+
+
+class Stats:
+    """Who said how much, and at which hours of the day, in local time."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._lines: dict[bytes, int] = {}
+        self._characters: dict[bytes, int] = {}
+        self._minutes: dict[bytes, int] = {}  # lines for each minute that has any
+        self._events = self._malformed = 0
+        self._first, self._last = b"\xff", b""
+
+    def show(self, _path: str, _offset: int, line: bytes) -> None:
+        record = parse(line)
+        if record is None:
+            self._malformed += 1
+            return
+        self._first, self._last = min(self._first, record.at), max(self._last, record.at)
+        if record.nick is None:
+            self._events += 1
+            return
+        self._count(record, record.nick)
+
+    def _count(self, record: Record, nick: bytes) -> None:
+        self._lines[nick] = self._lines.get(nick, 0) + 1
+        characters = len(record.text.decode("utf-8", "replace"))
+        self._characters[nick] = self._characters.get(nick, 0) + characters
+        minute = record.at[:16]
+        self._minutes[minute] = self._minutes.get(minute, 0) + 1
+
+    def end(self) -> None:
+        """Write the tables."""
+        total = sum(self._lines.values())
+        rows = [f"{total} lines said, {self._events} events, {self._malformed} malformed lines"]
+        if self._last:
+            rows.append(f"from {self._first.decode()} to {self._last.decode()}")
+        if total:
+            rows += ["", *self._who(total), "", *self._when()]
+        self._write("".join(f"{row}\n" for row in rows).encode("utf-8", "backslashreplace"))
+
+    def _who(self, total: int) -> list[str]:
+        names = {nick: nick.decode("utf-8", "replace") for nick in self._lines}
+        width = max(4, *map(len, names.values()))
+        rows = [f"{'who':{width}} {'lines':>9} {'share':>6} {'characters':>11}"]
+        for nick, lines in sorted(self._lines.items(), key=lambda item: (-item[1], item[0])):
+            share = f"{100 * lines / total:.0f} %"
+            rows.append(f"{names[nick]:{width}} {lines:9} {share:>6} {self._characters[nick]:11}")
+        return rows
+
+    def _when(self) -> list[str]:
+        hours = [0] * 24
+        for minute, lines in self._minutes.items():
+            hours[_local_hour(minute)] += lines
+        block = "█" if (sys.stdout.encoding or "").lower().startswith("utf") else "#"
+        most = max(hours)
+        width = min(_BAR, max(10, _columns() - 20))
+        return [
+            f"{hour:02} {lines:9} {block * round(lines * width / most)}".rstrip()
+            for hour, lines in enumerate(hours)
+        ]
+
+
+def _local_hour(minute: bytes) -> int:
+    """The hour of the day, here, of `2026-11-23T23:34` in UTC. Parsed by hand: the fields are
+    fixed, and strptime would cost a hundred times as much."""
+    import calendar
+
+    year, month, day, hour, at = (
+        int(minute[start : start + length])
+        for start, length in ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2))
+    )
+    try:
+        return time.localtime(calendar.timegm((year, month, day, hour, at, 0))).tm_hour
+    except (ValueError, OverflowError):
+        return hour % 24  # a stamp of digits that is no date
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(1).columns
+    except OSError:
+        return 80

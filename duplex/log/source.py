@@ -1,0 +1,105 @@
+"""Transcripts as sources of blocks: whole lines, many at a time, with their offset in the file.
+
+Reads files and follows them as they grow, are replaced or are made. Knows lines by their newline
+only, neither records nor what is looked for. Memory is constant: a block is about BLOCK bytes,
+whatever is in the file.
+"""
+
+from __future__ import annotations
+
+import os
+
+from duplex.errors import DuplexError, reason_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BLOCK = 1 << 20  # bytes a read; also the longest line: a longer one (no transcript has) is cut
+
+
+class Unreadable(DuplexError):
+    """A file cannot be read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"Unable to read {path}: {reason}")
+
+
+class Source:
+    """One file, read from its beginning, and then again whenever it has grown.
+
+    With `follow` it may be missing, and may be replaced: the old file is read to its end, then the
+    new one from its start. inotify would need another dependency, and could not tell of a file
+    that is not there yet without watching its directories: so whoever follows asks again.
+    """
+
+    def __init__(self, path: str, follow: bool = False) -> None:
+        self.path = path
+        self._follow = follow
+        self._fd = -1
+        self._offset = 0  # of what is in _rest
+        self._rest = b""  # the beginning of a line that is not whole yet
+        self._open()
+
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """(offset, whole lines) to the present end of the file.
+
+        A last line without a newline is given if the file is not followed, else when it is whole.
+        """
+        while True:
+            yield from self._to_end()
+            if not (self._follow and self._was_replaced()):
+                return
+            self._open()
+            if self._fd < 0:
+                return
+
+    def _open(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._offset, self._rest = -1, 0, b""
+        try:
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            os.read(self._fd, 0)  # a directory can be opened, but not read
+        except FileNotFoundError as error:
+            if not self._follow:
+                raise Unreadable(self.path, reason_of(error)) from None
+        except OSError as error:
+            raise Unreadable(self.path, reason_of(error)) from None
+
+    def _to_end(self) -> Iterator[tuple[int, bytes]]:
+        while self._fd >= 0:
+            try:
+                data = os.read(self._fd, BLOCK)
+            except OSError as error:
+                raise Unreadable(self.path, reason_of(error)) from None
+            if not data:
+                break
+            data = self._rest + data
+            end = data.rfind(b"\n") + 1 or (len(data) if len(data) >= BLOCK else 0)
+            offset = self._offset
+            self._offset, self._rest = offset + end, data[end:]
+            if end:
+                yield offset, data[:end]
+        if self._rest and not self._follow:
+            rest, self._rest = self._rest, b""
+            yield self._offset, rest
+
+    def _was_replaced(self) -> bool:
+        """Whether the name now means another file, or a shorter one, or one that is there at last.
+
+        A torn tail that its next writer cuts back is no replacement: whole lines are never cut, so
+        the file does not become shorter than the lines that were read.
+        """
+        try:
+            now = os.stat(self.path)
+        except OSError:
+            return False  # gone: perhaps there will be another
+        if self._fd < 0:
+            return True
+        mine = os.fstat(self._fd)
+        if mine.st_size < self._offset + len(self._rest) and mine.st_size >= self._offset:
+            os.lseek(self._fd, self._offset, os.SEEK_SET)
+            self._rest = b""
+            return False
+        return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino) or now.st_size < self._offset

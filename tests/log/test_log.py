@@ -1,0 +1,295 @@
+"""`duplex log`, end to end: real files, real processes, a real pager on a real terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support import DUPLEX, Program, Terminal, until
+
+from duplex.record import event, said, stamp
+
+NOW = time.time_ns()
+MINUTE = 60 * 1_000_000_000
+
+
+def at(minutes: float) -> bytes:
+    """The stamp of that many minutes from now."""
+    return stamp(NOW + int(minutes * MINUTE))
+
+
+def run(tmp: Path, *args: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*DUPLEX, "log", *args], cwd=tmp, capture_output=True, timeout=60, check=False,
+        env={**os.environ, **env},
+    )  # fmt: skip
+
+
+def out(tmp: Path, *args: str, **env: str) -> list[bytes]:
+    done = run(tmp, *args, **env)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
+    return done.stdout.splitlines(keepends=True)
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """Two transcripts of one talk, with an event and a malformed line."""
+    (tmp_path / "logs").mkdir()
+    client = [
+        event("connected from 127.0.0.1:1", at(-300)),
+        said("client", b"coffee?\n", at(-200)),
+        b"this is no record\n",
+        said("client", "größer COFFEE 日本\n".encode(), at(-60)),
+        event("client left", at(-30)),
+    ]
+    server = [
+        said("server", b"tea\n", at(-250)),
+        said("server", b"<client> forged\n", at(-100)),
+        said("server", b"later\n", at(-10)),
+    ]
+    (tmp_path / "logs" / "client_input.log").write_bytes(b"".join(client))
+    (tmp_path / "logs" / "server_input.log").write_bytes(b"".join(server))
+    return tmp_path
+
+
+def texts(lines: list[bytes]) -> list[str]:
+    return [line.decode().split("Z ", 1)[-1].rstrip("\n") for line in lines]
+
+
+def test_both_transcripts_are_merged_by_time(logs: Path) -> None:
+    assert texts(out(logs)) == [
+        "* connected from 127.0.0.1:1",
+        "<server> tea",
+        "<client> coffee?",
+        "this is no record",
+        "<server> <client> forged",
+        "<client> größer COFFEE 日本",
+        "* client left",
+        "<server> later",
+    ]
+
+
+def test_one_file_is_shown_byte_for_byte(logs: Path) -> None:
+    path = logs / "logs" / "client_input.log"
+    path.write_bytes(path.read_bytes() + b"\xff\x1b[31m\nno newline at the end")
+    assert b"".join(out(logs, str(path))) == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("args", "wanted"),
+    [
+        (["--from", "CLIENT"], ["coffee?", "größer COFFEE 日本"]),
+        (["--from", "clien"], []),
+        (["--grep", "coffee"], ["coffee?"]),
+        (["--grep", "(?i)coffee"], ["coffee?", "größer COFFEE 日本"]),
+        (["--grep", "^client"], ["client left"]),
+        (["--grep", "^this"], ["this is no record"]),
+        (["--grep", "a$|日"], ["tea", "größer COFFEE 日本"]),
+        (["--grep", "Z"], []),
+        (["--grep", "client", "--from", "server"], ["<client> forged"]),
+        (["--since", "90m"], ["größer COFFEE 日本", "client left", "later"]),
+        (["--since", "110m", "--until", "40m"], ["<client> forged", "größer COFFEE 日本"]),
+        (["--until", "3h", "--grep", "no record"], ["this is no record"]),
+        (["--until", "210m"], ["connected from 127.0.0.1:1", "tea"]),
+    ],
+)  # fmt: skip
+def test_what_is_wanted_is_selected(logs: Path, args: list[str], wanted: list[str]) -> None:
+    found = [re.sub(r"^(<(client|server)> |\* )", "", text) for text in texts(out(logs, *args))]
+    assert found == wanted
+
+
+def test_times_are_iso_relative_or_words(logs: Path) -> None:
+    local = datetime.now() - timedelta(minutes=90)
+    utc = datetime.fromtimestamp(NOW / 1e9 - 90 * 60).astimezone().isoformat()
+    for moment in ("90m", local.isoformat(), local.isoformat(" ", "seconds"), utc):
+        assert len(out(logs, "--since", moment)) == 3, moment
+    assert len(out(logs, "--since", "1w")) == 8
+    assert len(out(logs, "--until", "now")) == 8
+    assert out(logs, "--until", "2020-01-01") == []
+    midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    for word, day in (("today", midnight), ("yesterday", midnight - timedelta(days=1))):
+        assert out(logs, "--since", word) == out(logs, "--since", day.isoformat())
+
+
+def test_json_is_an_object_a_line_and_the_offset_finds_the_line(logs: Path) -> None:
+    path = logs / "logs" / "client_input.log"
+    path.write_bytes(path.read_bytes() + b'quote " \\ \xff\n')
+    data = path.read_bytes()
+    objects = [json.loads(line) for line in out(logs, "--json", "logs/client_input.log")]
+    assert len(objects) == 6
+    for found in objects:
+        assert found["file"] == "logs/client_input.log"
+        assert found["text"].encode()[:5] in data[found["offset"] :].splitlines()[0]
+    assert set(objects[0]) == {"time", "event", "text", "file", "offset"}
+    assert objects[0]["event"] == "connected from 127.0.0.1:1"
+    assert set(objects[1]) == {"time", "nick", "text", "file", "offset"}
+    assert (objects[1]["nick"], objects[1]["text"]) == ("client", "coffee?")
+    assert objects[2] == {
+        "time": None, "text": "this is no record", "file": "logs/client_input.log",
+        "offset": data.index(b"this"),
+    }  # fmt: skip
+    assert objects[5]["text"] == 'quote " \\ \ufffd'
+    grepped = [json.loads(line) for line in out(logs, "--json", "--grep", "left$|日")]
+    assert [o["offset"] for o in grepped] == [objects[3]["offset"], objects[4]["offset"]]
+
+
+def test_stats_count_who_said_how_much_and_when(tmp_path: Path) -> None:
+    path = tmp_path / "t.log"
+    ann = said("ann", b"hello\n", b"2026-01-01T23:30:00.000Z")
+    bob = said("bob", "größer\n".encode() * 3, b"2026-01-02T10:00:00.000Z")
+    path.write_bytes(ann + bob + event("bob left", b"2026-01-02T11:00:00.000Z") + b"?\n")
+    text = b"".join(out(tmp_path, "--stats", str(path), TZ="Asia/Kolkata")).decode()
+    assert text.startswith("4 lines said, 1 events, 1 malformed lines\n")
+    assert "from 2026-01-01T23:30:00.000Z to 2026-01-02T11:00:00.000Z" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["ann", "1", "25", "%", "5"] in rows
+    assert ["bob", "3", "75", "%", "18"] in rows
+    hours = {row[0]: row[1:] for row in rows if len(row[0:1]) and row[0].isdigit() and len(row) < 4}
+    assert hours["05"][0] == "1", "23:30 UTC is 05:00 in India"
+    assert hours["15"] == ["3", "█" * 40]
+    assert hours["00"] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["--grep", "("], 2, "is no regular expression"),
+        (["--since", "never"], 2, "'never' is no time"),
+        (["--until", "99999999999w"], 2, "is no time"),
+        (["--stats", "--follow"], 2, "--stats"),
+        (["--stats", "--json"], 2, "not allowed with"),
+        (["missing.log"], 1, "Unable to read missing.log: No such file or directory"),
+        (["."], 1, "Unable to read .: Is a directory"),
+        ([], 1, "no transcripts here"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(
+    tmp_path: Path, args: list[str], status: int, message: str
+) -> None:
+    done = run(tmp_path, *args)
+    assert done.returncode == status
+    assert message in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(logs: Path) -> None:
+    path = logs / "big.log"
+    path.write_bytes(said("ann", b"x\n" * 200_000))
+    command = " ".join([*DUPLEX, "log", "big.log", "--grep", "x"])
+    done = subprocess.run(
+        f"{command} | head -n 1", shell=True, cwd=logs, capture_output=True, timeout=60, check=False
+    )
+    assert done.stdout.count(b"\n") == 1
+    assert done.stderr == b""
+
+
+def test_a_pager_shows_it_on_a_terminal(terminal: Callable[..., Terminal], logs: Path) -> None:
+    path = logs / "logs" / "client_input.log"
+    path.write_bytes(path.read_bytes() + b"\x1b[31mred\n")
+    screen = terminal(*DUPLEX, "log", cwd=logs, PAGER="sed s/^/paged:/")
+    screen.sees("paged:")
+    screen.sees(r"\x1b[31mred")
+    assert screen.status() == 0
+
+
+def test_without_a_pager_it_is_shown_all_the_same(
+    terminal: Callable[..., Terminal], logs: Path
+) -> None:
+    screen = terminal(*DUPLEX, "log", cwd=logs, PAGER="")
+    screen.sees("<client> coffee?")
+    assert screen.status() == 0
+    quick = terminal(*DUPLEX, "log", cwd=logs, PAGER="true")
+    assert quick.status() == 0
+
+
+def follow(tmp: Path, *args: str) -> Program:
+    return Program([*DUPLEX, "log", "--follow", *args], tmp)
+
+
+def test_following_shows_what_is_there_and_what_comes(logs: Path) -> None:
+    path = logs / "logs" / "client_input.log"
+    program = follow(logs, "--grep", "new|coffee")
+    until(lambda: program.out.count(b"\n") == 1)
+    with path.open("ab") as file:
+        file.write(said("client", b"new one\nold\nnew two\n")[:-2])
+        file.flush()
+        until(lambda: b"new one" in program.out)
+        assert b"new tw" not in program.out, "no torn line is shown"
+        file.write(b"o\n")
+    with (logs / "logs" / "server_input.log").open("ab") as file:
+        file.write(said("server", b"new three\n"))
+    until(lambda: b"new three" in program.out)
+    until(lambda: b"new two" in program.out)
+    os.kill(program.pid, signal.SIGINT)
+    assert program.status() == 130
+    assert program.err == ""
+
+
+def test_a_file_made_later_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "here.log").write_bytes(said("ann", b"already here\n"))
+    program = follow(tmp_path, "later.log", "here.log")
+    until(lambda: b"already here" in program.out)  # so it has looked for the other, too
+    (tmp_path / "later.log").write_bytes(said("ann", b"here at last\n"))
+    until(lambda: b"here at last" in program.out)
+    program.stop()
+
+
+def test_following_goes_on_across_a_file_that_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "t.log"
+    path.write_bytes(said("ann", b"one\n"))
+    program = follow(tmp_path, "t.log")
+    until(lambda: b"one" in program.out)
+    with path.open("ab") as old:
+        path.rename(tmp_path / "t.log.1")
+        old.write(said("ann", b"last of the old\n"))
+    path.write_bytes(said("ann", b"first of the new\n"))
+    until(lambda: b"first of the new" in program.out)
+    path.write_bytes(b"")  # cut short, as `: > t.log` does
+    until(lambda: os.stat(path).st_size == 0)
+    time.sleep(0.5)  # two looks: a file that shrinks and grows between two looks cannot be told
+    with path.open("ab") as file:
+        file.write(said("ann", b"after the cut\n"))
+    until(lambda: b"after the cut" in program.out)
+    found = [line.split(b"> ")[1] for line in program.out.splitlines()]
+    assert found == [b"one", b"last of the old", b"first of the new", b"after the cut"]
+    program.stop()
+
+
+def test_a_torn_tail_that_is_cut_back_is_never_seen(tmp_path: Path) -> None:
+    path = tmp_path / "t.log"
+    path.write_bytes(said("ann", b"whole\n") + said("ann", b"never finished\n")[:40])
+    program = follow(tmp_path, "t.log")
+    until(lambda: b"whole" in program.out)
+    os.truncate(path, len(said("ann", b"whole\n")))
+    with path.open("ab") as file:
+        file.write(said("bob", b"next\n"))
+    until(lambda: b"<bob> next" in program.out)
+    assert program.out.count(b"\n") == 2
+    assert b"never" not in program.out
+    program.stop()
+
+
+@pytest.mark.parametrize("args", [["--grep", "needle"], ["--grep", r"\d needle"], ["--json"], []])
+def test_memory_is_constant_whatever_is_in_the_file(tmp_path: Path, args: list[str]) -> None:
+    path = tmp_path / "big.log"
+    with path.open("wb") as file:
+        for number in range(60):
+            file.write(said("ann", f"{number} some short line é\n".encode() * 10_000))
+        file.write(b"x" * 60_000_000)  # and a line that never ends
+        file.write(b"\n" + said("ann", b"1 needle\n"))
+    with Path(os.devnull).open("wb") as null:
+        subprocess.run(
+            [*DUPLEX, "log", "big.log", *args], cwd=tmp_path, stdout=null, check=True, timeout=60,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (90 << 20, 90 << 20)),
+        )  # fmt: skip
+    path.unlink()
