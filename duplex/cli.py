@@ -86,7 +86,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
         prog=f"duplex {name}",
         description=text,
         epilog=sys.modules[module].EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # with a width, because to find one out costs as much again as all of argparse
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=80),
         allow_abbrev=False,
     )
 

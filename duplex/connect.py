@@ -11,7 +11,6 @@ from duplex.process import Signals, pause
 from duplex.record import check_nick
 from duplex.transcript import Transcript
 
-DESCRIPTION = "connect to somebody who listens, and talk"
 EXAMPLE = """\
 example:
   duplex connect 127.0.0.1 8000              talk; quit, bye or Ctrl-D ends

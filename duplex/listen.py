@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import socket
 
-from duplex import talk, tcp
+from duplex import receiving, talk, tcp, text
 from duplex.errors import say_status
 from duplex.process import Signals
 from duplex.record import check_nick
 from duplex.transcript import Transcript
 
-DESCRIPTION = "wait for one peer, and talk"
 EXAMPLE = """\
 example:
   duplex listen 8000             then, in another terminal: duplex connect 127.0.0.1 8000
   duplex listen 8000 > notes     the other side's lines, as a file
 """
 LOG = "logs/client_input.log"
+READY = (receiving, text)  # what the child needs, imported while nobody waits for it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,6 @@ import select
 import signal
 import sys
 import time
-import traceback
 
 from duplex.errors import EXIT_SIGNAL, DuplexError, say_status
 
@@ -150,6 +149,8 @@ def fork(run: Callable[[], int]) -> Child:
     except BaseException as error:  # a bug: whoever meets it gets one line, and the way to more
         say_status(f"duplex: internal error in process {os.getpid()}: {error!r}")
         if os.environ.get("DUPLEX_DEBUG"):
+            import traceback
+
             traceback.print_exc()
     finally:
         os._exit(status)

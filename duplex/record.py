@@ -18,6 +18,7 @@ from duplex.errors import UsageError
 STAMP_LENGTH = 24  # bytes of "2026-11-23T23:34:31.123Z"
 _TEMPLATE = b"0000-00-00T00:00:00.000Z"
 NICK_LIMIT = 32  # characters
+LINE_LIMIT = 64 * 1024  # bytes of text in a line, so that no line can fill the memory
 # What stands before the text: the stamp, and the nick unless it is an event.
 HEAD = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?:<([^<> \n]+)> |\* )")
 

@@ -19,9 +19,7 @@ import time
 from duplex import record, words
 from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, reason_of, say_status
 from duplex.process import Child, Signals, close_all_but, fork, unblock_signals, wait
-from duplex.receiving import CHUNK, Receiving, Report, shown_on_screen, shown_on_stdout
 from duplex.tcp import CHECK_EVERY, Pulse, is_closed, unacknowledged
-from duplex.text import Text
 from duplex.transcript import Recording, Transcript
 from duplex.wire import plain
 
@@ -36,6 +34,8 @@ LINGER = 0.5  # s for the peer to end, too, once all is sent: what it says meanw
 STOP = 1.0  # s for the child to end when it is told to, before it is killed
 ACK_EVERY = 0.01  # s between two looks whether the last bytes are acknowledged
 EXIT_PIPE = EXIT_SIGNAL + signal.SIGPIPE  # whoever read our output has closed it
+
+CHUNK = 64 * 1024  # bytes a read
 
 _STDIN, _STDOUT = 0, 1
 _ME = "me"
@@ -96,7 +96,7 @@ class Talk:
         self._typed = words.Typed(options.verbatim)
         self._sender = plain.Sender()
         self._recording = Recording(transcript, self.tell)
-        self._mine = Text() if options.both else None
+        self._mine = plain.Receiver() if options.both else None  # what we say, as a record has it
         self._pulse = Pulse(sock)
         self._next_check = 0.0
         self._shut = False  # our half of the connection is
@@ -132,6 +132,9 @@ class Talk:
 
     def _be_the_child(self, report_fd: int) -> int:
         """Only the child runs this: let go of the parent's half, then receive."""
+        # Imported here, because a parent that has something to send need not wait for it.
+        from duplex.receiving import Receiving, Report, shown_on_screen, shown_on_stdout
+
         transcript = self._recording.transcript
         mine = transcript.reopen() if transcript else None
         kept = {_STDOUT, 2, report_fd, self.sock.fileno(), *([mine.fd] if mine else [])}
@@ -160,6 +163,8 @@ class Talk:
     def stop_saying(self) -> None:
         """The end of what is typed: the peer is told by shutting our half, once all is sent."""
         self._send(self._typed.end())
+        if self._mine is not None:
+            self._record_own(self._mine.end(cut_off=False))
         self.sending = False
         self.pump()
 
@@ -277,12 +282,16 @@ class Talk:
             self.stop_saying()
 
     def _send(self, data: bytes) -> None:
-        if data and self._mine is not None and (lines := self._mine.feed(data)):
-            self._recording.record(record.said(_ME, lines))
+        if self._mine is not None:
+            self._record_own(self._mine.receive(data))
         self.outgoing += self._sender.send(data)
         self.pump()
         if self._typed.word:
             self._leave(EXIT_OK)
+
+    def _record_own(self, lines: bytes) -> None:
+        if lines:
+            self._recording.record(record.said(_ME, lines))
 
     def _on_report(self, word: str, reason: str) -> None:
         if word in ("left", "bye"):

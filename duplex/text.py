@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-LINE_LIMIT = 64 * 1024  # bytes of safe text in a line, so that no line can fill the memory
+from duplex.record import LINE_LIMIT
+
 MARKS_LIMIT = 8  # combining marks in a row: no language needs more, a pile of them hides others
 TELNET_LIMIT = 1024  # bytes of a telnet subnegotiation; a longer one is taken for text
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from duplex.text import LINE_LIMIT
+from duplex.record import LINE_LIMIT
 
 QUIT, BYE = b"quit", b"bye"
 

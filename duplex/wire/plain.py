@@ -7,7 +7,6 @@ half characters, noise; the boundary in text.py makes lines of it.
 from __future__ import annotations
 
 from duplex import wire
-from duplex.text import Text
 
 
 class Sender(wire.Sender):
@@ -24,6 +23,8 @@ class Receiver(wire.Receiver):
     """Bytes to lines of safe text."""
 
     def __init__(self) -> None:
+        from duplex.text import Text  # only the process that receives needs the boundary
+
         self._text = Text()
 
     def receive(self, data: bytes) -> bytes:
