@@ -132,6 +132,39 @@ def port_of(listener: Program) -> int:
     return int(match[1])
 
 
+def port_bound_by(program: Program) -> int:
+    """The port that a program listens on, once it does: so any program can pick one itself."""
+
+    def bound() -> int | None:
+        inodes = sockets_of(program.pid)
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and fields[9] in inodes:
+                    return int(fields[1].rpartition(":")[2], 16)
+        assert program.process.poll() is None, program.err
+        return None
+
+    port = until(bound)
+    assert port is not None
+    return port
+
+
+def sockets_of(pid: int) -> set[str]:
+    """The inodes of the sockets that a process has open."""
+    names = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with_no_error(lambda fd=fd: names.add(os.readlink(fd)))
+    return {name[len("socket:[") : -1] for name in names if name.startswith("socket:[")}
+
+
+def probes(pid: int) -> bool:
+    """Whether a closed window is being probed for it (the timer 04 of proc_net_tcp.txt)."""
+    inodes = sockets_of(pid)
+    table = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    return any(row[5].startswith("04:") and row[9] in inodes for row in map(str.split, table))
+
+
 def free_port() -> int:
     """A port that was free just now, for programs that cannot pick one themselves."""
     with socket.create_server(("127.0.0.1", 0)) as sock:

@@ -1,0 +1,513 @@
+"""The interactive screen as a real terminal shows it: in a tmux of its own, typed into by its keys.
+
+A shell runs in it, as on anybody's terminal, and duplex in the shell; the peer is a bare socket.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support import DEADLINE, DUPLEX, children, needs, said, until
+
+WIDTH, HEIGHT = 100, 24
+BAR = "· not encrypted ·"
+
+
+class Tmux:
+    """A terminal with a shell in it, by what it shows and what is typed into it."""
+
+    def __init__(self, cwd: Path, **env: str) -> None:
+        self.cwd = cwd
+        self._tmux = [needs("tmux"), "-u", "-L", f"duplex-{os.getpid()}-{time.monotonic_ns()}"]
+        (cwd / "duplex").write_text(f'#!/bin/sh\nexec {shlex.join(DUPLEX)} "$@"\n')
+        (cwd / "duplex").chmod(0o700)
+        (cwd / "tmux.conf").write_text(
+            "set -g history-limit 20000\nset -g status off\nset -g escape-time 0\n"
+        )
+        variables = {
+            name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ
+        }
+        variables |= {
+            "LC_ALL": "C.UTF-8",
+            "PS1": "$ ",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        }
+        size = ["-x", str(WIDTH), "-y", str(HEIGHT)]
+        shell = ["bash", "--norc", "--noprofile"]
+        subprocess.run(
+            [*self._tmux, "-f", str(cwd / "tmux.conf"), "new-session", "-d", *size, *shell],
+            cwd=cwd,
+            env={**variables, **env},
+            check=True,
+        )
+        until(lambda: "$" in self.screen)
+
+    def stop(self) -> None:
+        pid = int(self.told("pane_pid"))
+        below = [pid]
+        for one in below:  # the shell, duplex, its receiver
+            below += children(one)
+        self.tmux("kill-server")
+        for one in below:
+            try:
+                os.kill(one, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def tmux(self, *words: str) -> str:
+        done = subprocess.run([*self._tmux, *words], stdout=subprocess.PIPE, check=True)
+        return done.stdout.decode()
+
+    def told(self, variable: str) -> str:
+        return self.tmux("display-message", "-p", f"#{{{variable}}}").strip()
+
+    def type(self, text: str) -> None:
+        self.tmux("send-keys", "-l", "--", text)
+
+    def key(self, *names: str) -> None:
+        self.tmux("send-keys", *names)
+
+    def line(self, text: str) -> None:
+        self.type(text)
+        self.key("Enter")
+
+    @property
+    def screen(self) -> str:
+        """What is to be seen just now."""
+        return self.tmux("capture-pane", "-p").rstrip("\n")
+
+    @property
+    def painted(self) -> str:
+        """The same with its colours."""
+        return self.tmux("capture-pane", "-p", "-e")
+
+    @property
+    def all(self) -> str:
+        """That and what has scrolled away, lines that wrap as one."""
+        return self.tmux("capture-pane", "-p", "-J", "-S", "-")
+
+    def sees(self, text: str) -> None:
+        shown = ""
+
+        def seen() -> bool:
+            nonlocal shown
+            shown = self.all
+            return text in shown
+
+        try:
+            until(seen)
+        except pytest.fail.Exception:
+            pytest.fail(f"no {text!r} in:\n{shown}")
+
+    def is_left(self) -> None:
+        """Wait until nothing runs in the shell."""
+        until(lambda: not children(int(self.told("pane_pid"))))
+
+    def prompt_again(self) -> None:
+        """Wait until the shell has carried its command out, and takes the next."""
+        marker = f"marker{time.monotonic_ns()}"
+        self.line(f'echo {marker[:9]}""{marker[9:]}')
+        self.sees(f"\n{marker}")
+
+
+class Talk:
+    """A `duplex listen` in a terminal, and the peer's bare socket."""
+
+    def __init__(self, at: Tmux, *options: str, variables: str = "") -> None:
+        self.at = at
+        at.line(f"{variables} ./duplex listen 0 {' '.join(options)}")
+        match = until(lambda: re.search(r"listening on 127\.0\.0\.1:(\d+)", at.all))
+        self.peer = socket.create_connection(("127.0.0.1", int(match[1])), timeout=DEADLINE)
+        self.heard = self.peer.makefile(encoding="utf-8", newline="\n")
+        self.log = at.cwd / "logs" / "client_input.log"
+        at.sees("connected from ")
+
+    @property
+    def pid(self) -> int:
+        return children(int(self.at.told("pane_pid")))[0]
+
+    def says(self, *lines: str) -> None:
+        self.peer.sendall("".join(line + "\n" for line in lines).encode())
+
+    def hears(self) -> str:
+        return self.heard.readline().removesuffix("\n")
+
+    def input_line(self) -> str:
+        """What stands at the prompt, its rows joined; "" while there is none."""
+        *above, bar = self.at.screen.split("\n")
+        if BAR not in bar:
+            return ""
+        rows: list[str] = []
+        for row in reversed(above):
+            rows.insert(0, row)
+            if row.startswith(">"):
+                return "".join(rows)
+        return ""
+
+    def shows_input(self, text: str) -> None:
+        expected = f"> {text}".rstrip()
+        shown = ""
+
+        def as_expected() -> bool:
+            nonlocal shown
+            shown = self.input_line()
+            return shown == expected
+
+        try:
+            until(as_expected)
+        except pytest.fail.Exception:
+            pytest.fail(f"{shown!r} at the prompt, not {expected!r}, of:\n{self.at.screen}")
+
+    def close(self) -> None:
+        self.heard.close()
+        self.peer.close()
+
+
+Start = Callable[..., Talk]
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Callable[..., Tmux]]:
+    made: list[Tmux] = []
+
+    def start(**env: str) -> Tmux:
+        made.append(Tmux(tmp_path, **env))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def at(tmux: Callable[..., Tmux]) -> Tmux:
+    return tmux()
+
+
+@pytest.fixture
+def start(at: Tmux) -> Iterator[Start]:
+    made: list[Talk] = []
+
+    def begin(*options: str, where: Tmux = at, variables: str = "") -> Talk:
+        made.append(Talk(where, *options, variables=variables))
+        return made[-1]
+
+    yield begin
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def talk(start: Start) -> Talk:
+    made = start()
+    made.at.sees(BAR)
+    return made
+
+
+INCOMING = [
+    "hello",
+    "日本語の行です。" * 9,
+    "a long line " * 30,
+    "😀 👍🏽 e\u0301 family",
+    "",
+    "the last",
+]
+TYPED = {
+    "ascii": "half a line",
+    "wide": "日本語の半分",
+    "emoji": "half 😀 a 👍 line",
+    "wraps": "a_line_that_is_longer_than_the_terminal_is_wide," * 5,
+    "wide and wraps": "長い行" * 40,
+}
+
+
+@pytest.mark.parametrize("typed", TYPED.values(), ids=TYPED)
+def test_the_typed_line_stays_whole_while_lines_come_in(talk: Talk, typed: str) -> None:
+    talk.at.type(typed)
+    talk.shows_input(typed)
+    talk.at.key("Left", "Left", "Left")
+    at_the_end = ""
+
+    def cursor() -> tuple[str, ...]:
+        rows = talk.at.screen.count("\n")
+        return talk.at.told("cursor_x"), str(rows - int(talk.at.told("cursor_y")))
+
+    talk.says("first")
+    talk.at.sees("client: first")
+    before = until(lambda: cursor() if talk.input_line() else None)
+    for text in INCOMING:
+        talk.says(text)
+        talk.at.sees(f"client: {text}"[: WIDTH // 2].rstrip())
+        talk.shows_input(typed)
+        until(lambda: cursor() == before)
+    talk.at.type("X")
+    at_the_end = typed[:-3] + "X" + typed[-3:]
+    talk.shows_input(at_the_end)
+    talk.at.key("Enter")
+    assert talk.hears() == at_the_end
+    talk.shows_input("")
+    shown = [
+        line.partition("client: ")[2] for line in talk.at.all.split("\n") if "client: " in line
+    ]
+    assert [line.rstrip() for line in shown] == ["first", *(t.rstrip() for t in INCOMING)]
+
+
+def test_a_burst_of_lines_leaves_the_typed_line_and_all_of_them(talk: Talk) -> None:
+    lines = [f"line {n} 日本語 😀" for n in range(1000)]
+    typed = "half a line 半分"
+    talk.at.type(typed)
+    talk.shows_input(typed)
+    talk.says(*lines)
+    talk.at.sees(lines[-1])
+    talk.shows_input(typed)
+    shown = re.findall(r"client: (line .*)", talk.at.all)
+    assert [line.rstrip() for line in shown] == lines, "each once, in order"
+    talk.at.line(" and the rest")
+    assert talk.hears() == f"{typed} and the rest"
+    assert said(talk.log) == lines
+
+
+def test_lines_that_come_while_typing_disturb_neither(talk: Talk) -> None:
+    typed = "typed letter by letter, while the other side goes on and on"
+    for number, character in enumerate(typed):
+        talk.says(f"line {number}")
+        talk.at.type(character)
+    talk.at.sees(f"line {len(typed) - 1}")
+    talk.shows_input(typed)
+    talk.at.key("Enter")
+    assert talk.hears() == typed
+    assert re.findall(r"client: line (\d+)", talk.at.all) == [str(n) for n in range(len(typed))]
+
+
+def test_the_arrow_keys_bring_earlier_lines_back(talk: Talk) -> None:
+    for text in ("one", "two 日本語"):
+        talk.at.line(text)
+        assert talk.hears() == text
+    talk.at.type("unfinished")
+    talk.shows_input("unfinished")
+    talk.at.key("Up")
+    talk.shows_input("two 日本語")
+    talk.at.key("Up")
+    talk.shows_input("one")
+    talk.at.key("Down", "Down")
+    talk.shows_input("unfinished")
+    talk.at.key("Up", "Up", "Enter")
+    assert talk.hears() == "one"
+
+
+@pytest.mark.parametrize("how", [["-p"], []], ids=["bracketed", "as keys"])
+def test_pasted_lines_are_sent_as_lines(talk: Talk, how: list[str]) -> None:
+    pasted = [f"pasted {n} 日本語" for n in range(200)]
+    talk.at.tmux("set-buffer", "\n".join(pasted))
+    talk.at.tmux("paste-buffer", *how)
+    assert [talk.hears() for _ in pasted[:-1]] == pasted[:-1]
+    talk.shows_input(pasted[-1])
+    talk.at.key("Enter")
+    assert talk.hears() == pasted[-1]
+    assert re.findall(r"me: (pasted .*)", talk.at.all) == pasted
+
+
+def test_a_pasted_control_character_does_nothing_to_this_terminal(talk: Talk) -> None:
+    talk.at.tmux("set-buffer", "a\x1b]0;title\x07b\n")
+    talk.at.tmux("paste-buffer", "-p")
+    assert talk.hears().startswith("a")
+    talk.at.sees("me: a")
+    assert "title" not in talk.at.told("pane_title")
+
+
+def test_the_bar_tells_who_how_long_and_where(talk: Talk) -> None:
+    address = "{}:{}".format(*talk.peer.getsockname())
+    talk.at.sees(f" client {address} · 0:0")
+    talk.at.sees(" · not encrypted · logs/client_input.log")
+    talk.at.sees(" · 0:02 · ")
+    assert BAR in talk.at.screen.split("\n")[-1]
+
+
+def test_the_bar_says_when_there_is_no_transcript(start: Start) -> None:
+    start("--no-log", "--peer", "ann").at.sees("· not encrypted · no transcript")
+
+
+def test_each_line_says_who_spoke(talk: Talk) -> None:
+    talk.says("hello")
+    talk.at.sees("client: hello")
+    talk.at.line("hello, too")
+    talk.at.sees("me: hello, too")
+    assert talk.hears() == "hello, too"
+    lines = talk.at.screen.split("\n")
+    assert [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in lines[-4:-2]] == [
+        "client: hello",
+        "me: hello, too",
+    ]
+
+
+def test_the_other_side_is_the_server_for_who_has_connected(at: Tmux) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        at.line(f"./duplex connect 127.0.0.1 {server.getsockname()[1]}")
+        peer, _ = server.accept()
+        with peer:
+            at.sees(BAR)
+            peer.sendall(b"hello\n")
+            at.sees("server: hello")
+            at.sees("logs/server_input.log")
+
+
+def test_messages_have_local_time_dim_and_the_peer_in_colour(start: Start) -> None:
+    talk = start(variables="TZ=Asia/Tokyo")
+    talk.at.sees(BAR)
+    talk.says("hello")
+    talk.at.sees("client: hello")
+    stamp = re.search(rb"(\S+)Z <client> hello", talk.log.read_bytes())
+    assert stamp
+    utc = datetime.fromisoformat(stamp[1].decode()).replace(tzinfo=UTC)
+    clock = (utc + timedelta(hours=9)).strftime("%H:%M:%S")
+    line = next(line for line in talk.at.painted.split("\n") if "client: hello" in line)
+    assert re.search(rf"\x1b\[(0;)?2m{clock} ", line), repr(line)
+    assert re.search(r"\x1b\[(0;)?36m(\x1b\[\d+m)*client: hello", line), repr(line)
+
+
+def test_no_color_leaves_messages_without_any(start: Start) -> None:
+    talk = start(variables="NO_COLOR=1")
+    talk.at.sees(BAR)
+    talk.says("hello")
+    talk.at.sees("client: hello")
+    talk.at.line("and to you")
+    talk.at.sees("me: and to you")
+    lines = [line for line in talk.at.painted.split("\n") if re.search("client: |me: ", line)]
+    assert len(lines) == 2
+    for line in lines:
+        assert re.fullmatch(r"\d\d:\d\d:\d\d (client: hello|me: and to you)", line), repr(line)
+
+
+@pytest.mark.parametrize(("options", "variables"), [(["--plain"], ""), ([], "TERM=dumb")])
+def test_a_plain_terminal_has_no_screen(start: Start, options: list[str], variables: str) -> None:
+    talk = start(*options, variables=variables)
+    talk.says("hello")
+    talk.at.sees("\nclient: hello")
+    talk.at.line("and to you")
+    assert talk.hears() == "and to you"
+    assert BAR not in talk.at.all
+    assert "> " not in talk.at.all
+    talk.at.line("quit")
+    talk.at.is_left()
+    talk.at.prompt_again()
+    assert "\x1b" not in talk.at.painted, "nothing is painted"
+
+
+def test_what_was_on_the_terminal_before_stays_in_its_scrollback(at: Tmux, start: Start) -> None:
+    at.line("seq 1000 1100")
+    at.sees("\n1100\n")
+    talk = start()
+    at.sees(BAR)
+    talk.says(*(f"line {n}" for n in range(50)))
+    at.sees("client: line 49")
+    assert at.told("alternate_on") == "0"
+    shown = at.all
+    assert re.findall(r"^1\d{3}$", shown, re.M) == [str(n) for n in range(1000, 1101)]
+    at.line("quit")
+    at.is_left()
+    at.prompt_again()
+    shown = at.all
+    assert re.findall(r"^1\d{3}$", shown, re.M) == [str(n) for n in range(1000, 1101)]
+    assert re.findall(r"client: line (\d+)", shown) == [str(n) for n in range(50)]
+
+
+def leave_by_quit(talk: Talk) -> None:
+    talk.at.key("C-c")  # the line that was begun goes
+    talk.shows_input("")
+    talk.at.line("quit")
+
+
+def leave_by_ctrl_c(talk: Talk) -> None:
+    talk.at.key("C-c")
+    talk.shows_input("")
+    talk.at.key("C-c")
+
+
+def the_peer_leaves(talk: Talk) -> None:
+    talk.peer.shutdown(socket.SHUT_RDWR)
+
+
+def be_terminated(talk: Talk) -> None:
+    os.kill(talk.pid, signal.SIGTERM)
+
+
+def lose_the_receiver(talk: Talk) -> None:
+    os.kill(children(talk.pid)[0], signal.SIGKILL)
+
+
+ENDINGS = [leave_by_quit, leave_by_ctrl_c, the_peer_leaves, be_terminated, lose_the_receiver]
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_afterwards_the_terminal_is_as_it_was(
+    at: Tmux, start: Start, end: Callable[[Talk], None]
+) -> None:
+    at.line("stty -a > before")
+    at.prompt_again()
+    talk = start()
+    at.sees(BAR)
+    talk.says("hello")
+    at.sees("client: hello")
+    at.type("half a line")
+    talk.shows_input("half a line")
+    end(talk)
+    at.is_left()
+    at.line("stty -a > after")
+    at.prompt_again()
+    assert (at.cwd / "after").read_text() == (at.cwd / "before").read_text()
+    assert at.told("cursor_flag") == "1"
+    assert BAR not in at.all
+    assert "client: hello" in at.all
+    at.type("echoed")
+    at.sees("$ echoed")
+    # Nothing that is pasted from now on is to be wrapped in brackets by us, nor painted.
+    at.key("C-u")
+    assert not at.painted.rstrip("\n").split("\n")[-1].startswith("\x1b[7m")
+
+
+def test_ctrl_z_suspends_and_fg_resumes(talk: Talk) -> None:
+    at = talk.at
+    at.type("half a line")
+    talk.shows_input("half a line")
+    at.key("C-z")
+    at.sees("Stopped")
+    at.prompt_again()
+    at.line("stty -a > while_stopped")
+    at.prompt_again()
+    modes = (at.cwd / "while_stopped").read_text().split()
+    assert "icanon" in modes
+    assert "echo" in modes
+    talk.says("said meanwhile")
+    at.line("fg")
+    at.sees("client: said meanwhile")
+    talk.shows_input("half a line")
+    at.line(" and the rest")
+    assert talk.hears() == "half a line and the rest"
+
+
+@pytest.mark.parametrize("width", [60, 140])
+@pytest.mark.parametrize("typed", [TYPED["ascii"], TYPED["wraps"]], ids=["short", "long"])
+def test_a_resized_window_keeps_the_typed_line(talk: Talk, typed: str, width: int) -> None:
+    talk.says("before")
+    talk.at.sees("client: before")
+    talk.at.type(typed)
+    talk.shows_input(typed)
+    talk.at.tmux("resize-window", "-x", str(width), "-y", "20")
+    talk.at.key("X")
+    talk.shows_input(typed + "X")
+    talk.says("after")
+    talk.at.sees("client: after")
+    talk.shows_input(typed + "X")
+    talk.at.key("Enter")
+    assert talk.hears() == typed + "X"
+    assert re.findall(r"client: (\w+)", talk.at.all) == ["before", "after"]
