@@ -9,6 +9,7 @@ What it tells its parent through the report pipe, a line each:
     2026-… <client> hello      a record, to be shown on the screen (only with one)
     !not recorded: …           a warning for the user
     .left  .bye                the peer shut its half in good order; said bye
+    .answer HEX                bytes that the peer's program waits for: Receiver.take_answer
     .lost REASON               the connection broke
     .unshown REASON            standard output takes no more
     .stopped                   it was told to end (SIGTERM, or its parent is gone), and has
@@ -126,7 +127,7 @@ class Receiving:
         show: Callable[[bytes, bytes], None],
         report: Report,
         *,
-        ends_at_bye: bool,
+        verbatim: bool,
     ) -> None:
         self._sock = sock
         self._receiver = receiver
@@ -134,7 +135,7 @@ class Receiving:
         self._recording = recording
         self._show = show
         self._report = report
-        self._ends_at_bye = ends_at_bye
+        self._verbatim = verbatim
         self._showing = True
 
     def run(self) -> int:
@@ -178,11 +179,13 @@ class Receiving:
             self._deliver(self._receiver.end(cut_off=False))
             return ".left"
         said_bye = self._deliver(self._receiver.receive(data))
+        if (answer := self._receiver.take_answer()) and not self._verbatim:
+            self._report.tell(f".answer {answer.hex()}")
         return ".bye" if said_bye else ""
 
     def _deliver(self, lines: bytes) -> bool:
         """Record, then show; True if the peer said bye, the last line that counts."""
-        end = words.find(lines, words.BYE)[1] if self._ends_at_bye else -1
+        end = words.find(lines, words.BYE)[1] if not self._verbatim else -1
         if end > 0:
             lines = lines[:end]
         if lines:

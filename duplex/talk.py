@@ -91,6 +91,8 @@ class Talk:
         self.ending: Ending | None = None
         self.sending = True  # stdin, or the screen, may still bring something
         self.outgoing = b""  # bytes for the wire that the kernel has not taken yet
+        self._answer = b""  # what the peer's program waits for, to be sent between two lines
+        self._between_lines = True  # what was given to the Sender ended a line
         self.report_fd = -1
         self._verbatim: bool = options.verbatim
         self._typed = words.Typed(options.verbatim)
@@ -128,6 +130,8 @@ class Talk:
         while self.ending is None:
             self._turn(None)
         self._finish(self.ending)
+        if self._screen:
+            self._screen.close()
         return self.ending
 
     def _be_the_child(self, report_fd: int) -> int:
@@ -151,7 +155,7 @@ class Talk:
             Recording(mine, report.warn),
             shown_on_screen(report) if self._on_screen else shown_on_stdout(report, self.peer),
             report,
-            ends_at_bye=not self._verbatim,
+            verbatim=self._verbatim,
         ).run()
 
     # From here on, all is the parent's. These the screen calls, too:
@@ -194,7 +198,7 @@ class Talk:
     def pump(self) -> None:
         """Give the kernel what it takes of what is outgoing; shut our half when all is said."""
         try:
-            while self.outgoing and not self._broken:
+            while not self._broken and (self.outgoing or self._take_answer()):
                 self.outgoing = self.outgoing[self.sock.send(self.outgoing) :]
             if not self.sending and not self._shut:
                 self._shut = True
@@ -284,16 +288,32 @@ class Talk:
     def _send(self, data: bytes) -> None:
         if self._mine is not None:
             self._record_own(self._mine.receive(data))
+        if self._answer and (end := data.find(b"\n") + 1):
+            self.outgoing += self._sender.send(data[:end]) + self._answer
+            self._answer, data = b"", data[end:]
         self.outgoing += self._sender.send(data)
+        if data:
+            self._between_lines = data.endswith(b"\n")
         self.pump()
         if self._typed.word:
             self._leave(EXIT_OK)
+
+    def _take_answer(self) -> bool:
+        """Make the answer outgoing, if there is one and this is the place for it."""
+        if not self._answer or not self._between_lines or self._shut:
+            return False
+        self.outgoing, self._answer = self._answer, b""
+        return True
 
     def _record_own(self, lines: bytes) -> None:
         if lines:
             self._recording.record(record.said(_ME, lines))
 
     def _on_report(self, word: str, reason: str) -> None:
+        if word == "answer":  # one at a time: whoever asks and does not read fills nothing
+            self._answer = bytes.fromhex(reason)
+            self.pump()
+            return
         if word in ("left", "bye"):
             self._peer_left(said_bye=word == "bye")
         elif word == "lost":
@@ -343,9 +363,8 @@ class Talk:
 
     def _print(self, records: bytes) -> None:
         """Show what comes once the screen has been closed."""
-        from duplex.terminal.paint import painted
-
-        os.write(_STDOUT, painted(records))
+        assert self._screen
+        self._screen.show_late(records)
 
     def _announce(self, ending: Ending) -> None:
         if ending.told:

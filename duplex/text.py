@@ -35,6 +35,7 @@ _MARKS_BLOCKS = (
 _MANY_MARKS = re.compile(f"{_MARKS_BLOCKS}{_MARKS_BLOCKS}{{{MARKS_LIMIT},}}")
 
 _IAC, _SB, _SE = 0xFF, 0xFA, 0xF0
+_DO_TIMING_MARK = b"\xff\xfd\x06"  # RFC 860
 _WILL_TO_DONT = range(0xFB, 0xFF)  # these take an option: three bytes in all
 _TWO_BYTES = range(0xEC, 0xFA)  # EOF (RFC 1184) to GA
 _NO_COMMAND = -1
@@ -47,6 +48,7 @@ class Text:
     """
 
     def __init__(self) -> None:
+        self.timing_mark_asked = False  # a telnet has asked for one; whoever answers resets it
         self._held = b""  # the beginning of a telnet command
         self._after_cr = False  # a CR has ended the line; an LF or NUL right after it is its tail
         self._tail = b""  # raw bytes of the unfinished line, at most LINE_LIMIT
@@ -55,7 +57,8 @@ class Text:
     def feed(self, data: bytes) -> bytes:
         """The lines that `data` completes, each newline-ended: b"" or many."""
         if self._held or b"\xff" in data:
-            data, self._held = _without_telnet(self._held + data)
+            data, self._held, asked = _without_telnet(self._held + data)
+            self.timing_mark_asked |= asked
         if self._after_cr and data:
             self._after_cr = False
             if data[0] in b"\n\0":
@@ -130,6 +133,11 @@ def safe(data: bytes) -> bytes:
     return text.feed(data) + text.end()
 
 
+def visible(text: str) -> str:
+    """A line's text with what could lie or harm in it made visible, however long it is."""
+    return _MANY_MARKS.sub(_fewer_marks, _UNSAFE.sub(_escaped, text))
+
+
 def _is_clean(raw: bytes) -> bool:
     """Whether whole lines are safe as they are. May say no to clean ones, never yes to others."""
     rest = raw.translate(None, _HARMLESS)
@@ -146,12 +154,10 @@ def _is_clean(raw: bytes) -> bool:
 
 
 def _made_visible(raw: bytes) -> bytes:
-    text = raw.decode("utf-8", "backslashreplace")
-    text = _UNSAFE.sub(_visible, text)
-    return _MANY_MARKS.sub(_fewer_marks, text).encode()
+    return visible(raw.decode("utf-8", "backslashreplace")).encode()
 
 
-def _visible(match: re.Match[str]) -> str:
+def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"  # \x80 would be an invalid byte
 
@@ -184,22 +190,25 @@ def _boundary(raw: bytes, limit: int) -> int:
     return at
 
 
-def _without_telnet(data: bytes) -> tuple[bytes, bytes]:
-    """`data` without telnet commands, and the beginning of one that is not complete yet."""
-    kept, start = [], 0
+def _without_telnet(data: bytes) -> tuple[bytes, bytes, bool]:
+    """`data` without telnet commands, the beginning of one that is not complete yet, and whether
+    one of them was DO TIMING-MARK.
+    """
+    kept, start, asked = [], 0, False
     while (at := data.find(_IAC, start)) >= 0:
         kept.append(data[start:at])
         length = _telnet_length(data, at)
         if length == 0:
-            return b"".join(kept), data[at:]
+            return b"".join(kept), data[at:], asked
         if length == _NO_COMMAND:
             kept.append(b"\xff")
             length = 1
         elif data[at + 1] == _IAC:  # a quoted 0xff
             kept.append(b"\xff")
         start = at + length
+        asked = asked or data[at:start] == _DO_TIMING_MARK
     kept.append(data[start:])
-    return b"".join(kept), b""
+    return b"".join(kept), b"", asked
 
 
 def _telnet_length(data: bytes, at: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,9 +22,11 @@ from support import (
     Duo,
     Program,
     Terminal,
+    connected,
     events,
     needs,
     port_bound_by,
+    read_all,
     said,
     until,
 )
@@ -416,13 +419,37 @@ def test_telnets_interrupt_leaves_no_trace(telnet: Telnet) -> None:
     telnet.hears(["before", "after"])
 
 
-@pytest.mark.xfail(strict=True, reason="nobody answers telnet's DO TIMING-MARK (RFC 860)")
 def test_telnet_shows_what_we_say_after_its_interrupt(telnet: Telnet) -> None:
     telnet.at.key("c")
     telnet.at.line("heard")
     telnet.hears(["heard"])
     telnet.ours.type("shown\n")
-    telnet.at.spawned.expect_exact("shown", timeout=2)
+    telnet.at.spawned.expect_exact("shown")
+
+
+def test_a_timing_mark_is_answered_between_two_lines(duo: Duo) -> None:
+    ours, port = duo.listen()
+    with connected(port) as peer:
+        ours.type("one\nhalf")
+        assert read_until(peer, b"one\n") == b"one\n"
+        peer.sendall(b"what\xff\xfd\x06?\n")
+        assert read_until(peer, b"\x06") == b"\xff\xfc\x06"
+        ours.type(" a line\n")
+        ours.end_input()
+        assert read_all(peer) == b"half a line\n"
+    assert ours.status() == 0
+    assert said(duo.heard_by_listener) == ["what?"]
+
+
+def test_a_file_sent_verbatim_has_no_answer_in_it(duo: Duo) -> None:
+    ours, port = duo.listen("--verbatim")
+    with connected(port) as peer:
+        peer.sendall(b"\xff\xfd\x06asked\n")
+        until(lambda: said(duo.heard_by_listener) == ["asked"])
+        ours.type("bytes")
+        ours.end_input()
+        assert read_all(peer) == b"bytes"
+    assert ours.status() == 0
 
 
 def test_files_go_both_ways_through_telnet(duo: Duo, tmp_path: Path) -> None:
@@ -453,6 +480,14 @@ def feeding(program: Program, path: Path) -> Iterator[None]:
     yield
     typing.join(DEADLINE)
     assert not typing.is_alive()
+
+
+def read_until(sock: socket.socket, end: bytes) -> bytes:
+    """What comes until that, and no more."""
+    data = b""
+    while not data.endswith(end) and (more := sock.recv(1)):
+        data += more
+    return data
 
 
 def size(path: Path) -> int:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duplex import text
-from duplex.text import LINE_LIMIT, Text, safe
+from duplex.text import LINE_LIMIT, Text, safe, visible
 
 CASES = [
     (b"", b""),
@@ -54,6 +54,12 @@ def test_every_case_whole_split_everywhere_and_byte_by_byte(
     for at in range(1, min(len(data), 200)):
         assert in_pieces(data, [at, len(data)]) == wanted
     assert safe(wanted) == wanted
+
+
+@pytest.mark.parametrize("raw", [raw for raw, _ in CASES if isinstance(raw, str)])
+def test_visible_shows_a_line_as_the_other_side_will_see_it(raw: str) -> None:
+    assert visible(raw) == safe(raw.encode()).decode()
+    assert visible("a\x1b]0;t\x07\rb\tc") == "a\\x1b]0;t\\x07\\x0db\tc"
 
 
 @pytest.mark.parametrize("byte", range(256))

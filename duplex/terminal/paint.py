@@ -9,6 +9,7 @@ import os
 from datetime import datetime
 
 from duplex.record import parse
+from duplex.text import visible
 
 _DIM, _PEER, _RESET = b"\x1b[2m", b"\x1b[36m", b"\x1b[0m"
 
@@ -24,8 +25,9 @@ def painted(records: bytes) -> bytes:
 
 
 def painted_own(text: str) -> bytes:
-    """`12:34:56 me: hello` for a line that was just typed here."""
-    return _line(datetime.now().timestamp(), b"me: " + text.encode("utf-8", "replace"), b"")
+    """`12:34:56 me: hello` for a line that was typed here, or pasted, and may hold anything."""
+    shown = visible(text).encode("utf-8", "replace")
+    return _line(datetime.now().timestamp(), b"me: " + shown, b"")
 
 
 def _line(at: float, text: bytes, colour: bytes) -> bytes:

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from typing import TextIO, cast
 
 from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.buffer import Buffer
@@ -24,6 +25,7 @@ from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from duplex.terminal.paint import painted, painted_own
+from duplex.terminal.terminal import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,11 +43,13 @@ class Screen:
         self._talk = talk
         self._unprinted = b""
         self._printing: asyncio.Task[None] | None = None
+        self._terminal = Terminal(_STDOUT, sys.stdout.encoding, talk.signals)
         self._typed = Buffer(history=InMemoryHistory(), accept_handler=self._accept)
         self._app = self._application()
 
     def _application(self) -> Application[None]:
-        output = Vt100_Output.from_pty(sys.stdout, term=os.environ.get("TERM"))
+        terminal = cast(TextIO, self._terminal)  # as far as the output needs it
+        output = Vt100_Output.from_pty(terminal, term=os.environ.get("TERM"))
         # Never ask the terminal for the cursor's position: not each one answers, and without it
         # the bar stands right below the input line, and nothing waits for an answer.
         output.enable_cpr = False
@@ -70,6 +74,13 @@ class Screen:
         """Print a line of our own above the input line."""
         self._print(text.encode() + b"\n")
 
+    def show_late(self, records: bytes) -> None:
+        """Show what still comes when `run` has returned."""
+        self._terminal.write_bytes(painted(records))
+
+    def close(self) -> None:
+        self._terminal.close()
+
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         talk = self._talk
@@ -87,7 +98,7 @@ class Screen:
             loop.remove_writer(talk.sock.fileno())
         if self._printing:
             await self._printing
-        os.write(_STDOUT, self._unprinted)
+        self._write()
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -139,6 +150,7 @@ class Screen:
 
     def _on_report(self) -> None:
         self._print(painted(self._talk.read_report()))
+        self._send_the_rest()
         self._leave_if_over()
 
     def _send_the_rest(self) -> None:
@@ -184,8 +196,7 @@ class Screen:
 
     def _write(self) -> None:
         lines, self._unprinted = self._unprinted, b""
-        while lines:
-            lines = lines[os.write(_STDOUT, lines) :]
+        self._terminal.write_bytes(lines)
 
     def _bar(self) -> str:
         talk = self._talk

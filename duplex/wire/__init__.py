@@ -25,6 +25,14 @@ class Receiver:
         """The lines that `data` completes, as safe text (see text.py), newline-ended."""
         raise NotImplementedError
 
+    def take_answer(self) -> bytes:
+        """What the peer's program waits for after what was received, nearly always b"".
+
+        Bytes for the wire as they are, to be sent once, between two lines. Several questions that
+        came since the last call have one answer, so that no peer can make a pile of them.
+        """
+        return b""
+
     def end(self, cut_off: bool) -> bytes:
         """The last line if the stream stopped in the middle of one, else b"".
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from duplex import wire
 
+# IAC WONT TIMING-MARK. After an interrupt (Ctrl-C) telnet asks for the mark, and shows nothing of
+# what comes until it is answered: RFC 860.
+_NO_TIMING_MARK = b"\xff\xfc\x06"
+
 
 class Sender(wire.Sender):
     """Lines to bytes: the same bytes."""
@@ -29,6 +33,10 @@ class Receiver(wire.Receiver):
 
     def receive(self, data: bytes) -> bytes:
         return self._text.feed(data)
+
+    def take_answer(self) -> bytes:
+        asked, self._text.timing_mark_asked = self._text.timing_mark_asked, False
+        return _NO_TIMING_MARK if asked else b""
 
     def end(self, cut_off: bool) -> bytes:
         if cut_off and self._text.unfinished():

@@ -50,6 +50,39 @@ def test_a_line_that_a_lost_connection_cut_off_is_marked(channel: Channel) -> No
     assert receiver.end(cut_off=True) == b""
 
 
+def test_nothing_is_answered_unless_something_was_asked(channel: Channel) -> None:
+    sender, receiver = channel
+    for line in LINES:
+        receiver.receive(sender.send(line))
+    assert receiver.take_answer() == b""
+
+
+def test_telnets_timing_mark_is_answered_once_however_it_is_split() -> None:
+    asked = b"before\xff\xfd\x06\xff\xfd\x06 after\n"
+    for at in range(1, 10):
+        receiver = plain.Receiver()
+        lines = receiver.receive(asked[:at]) + receiver.receive(asked[at:])
+        assert lines == b"before after\n"
+        assert receiver.take_answer() == b"\xff\xfc\x06"
+        assert receiver.take_answer() == b""
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"\xff\xfd\x01",
+        b"\xff\xfb\x06",
+        b"\xff\xff\xfd\x06",
+        b"\xff\xfa\x1f\xff\xff\xfd\x06\xff\xf0",
+    ],
+    ids=["do echo", "will timing-mark", "quoted", "inside a subnegotiation"],
+)
+def test_nothing_else_of_telnets_is_answered(other: bytes) -> None:
+    receiver = plain.Receiver()
+    receiver.receive(other + b"\n")
+    assert receiver.take_answer() == b""
+
+
 def test_hostile_bytes_raise_nothing(channel: Channel) -> None:
     _, receiver = channel
     for byte in range(256):
