@@ -109,7 +109,11 @@ class Figures:
     def add_talk(self, key: Key, talk: Talk) -> None:
         self.values[key].append(talk.rate / 1e6)
         self.load[key].append(talk.cpu)
-        self.faults[key] += talk.faults
+        self.add_faults(key, talk.faults)
+
+    def add_faults(self, key: Key, faults: list[str]) -> None:
+        if faults:
+            self.faults[key].append(", ".join(faults))
 
 
 def main() -> int:
@@ -200,7 +204,7 @@ def _measure(
         one = crowd.single(effort.lines, effort.gap)
         key = (members, LAST, name)
         figures.values[key].append(median(one.times) * 1e3)
-        figures.faults[key] += one.faults
+        figures.add_faults(key, one.faults)
         if members == LAST_ONLY:
             return
         for speakers in SPEAKERS:
@@ -245,13 +249,10 @@ def _rows(figures: Figures, names: list[str], sizes: list[int]) -> Iterator[Row]
 
 def _row(figures: Figures, key: Key) -> Row:
     members, what, name = key
-    unit = "ms" if what == LAST else "M/s"
-    title = what if what == LAST else f"{what} speaker{'s' if what != 1 else ''}"
-    text = f"{members:,} members, {title}: {name}"
     values, load = figures.values[key], figures.load[key]
     if not values:
-        return Row(text, "not measured", met=False)
-    row = _figure(text, unit, values)
+        return Row(_title(key), "not measured", met=False)
+    row = _figure(_title(key), "ms" if what == LAST else "M/s", values)
     if load:
         row = row._replace(load=f"{median(load):.0%}")
     ours = figures.values[members, what, DUPLEX]
@@ -262,6 +263,13 @@ def _row(figures: Figures, key: Key) -> Row:
     if wanted := WANTED.get(key):
         row = row._replace(wanted=wanted.text, met=wanted.met(ratio))
     return row
+
+
+def _title(key: Key) -> str:
+    members, what, name = key
+    if what != LAST:
+        what = f"{what} speaker{'s' if what != 1 else ''}"
+    return f"{members:,} members, {what}: {name}"
 
 
 def _stopped_rows(stopped: list[Stopped]) -> Iterator[Row]:
@@ -311,10 +319,9 @@ def _print_notes(figures: Figures, names: list[str]) -> None:
     print("generator: its processor time, of one core, while it measured")
     for name in names:
         print(f"{name}: {CONTENDERS[name].note}; {CONTENDERS[name].window:,} lines under way")
-    for (members, what, name), faults in figures.faults.items():
+    for key, faults in figures.faults.items():
         if faults:
-            where = what if what == LAST else f"{what} speakers"
-            print(f"{name}, {members:,} members, {where}: {'; '.join(faults)}")
+            print(f"{_title(key)}: in {len(faults)} of {len(figures.values[key])}: {faults[0]}")
     for failure in figures.failed:
         print(failure, file=sys.stderr)
 

@@ -347,6 +347,8 @@ static void single(int lines, double gap)
         while (waiting(total, &first) && now() - started < STALLED)
             turn(0.1);
         printf("%s%.9f", i ? ", " : "", now() - started);
+        if (waiting(total, &first))
+            break; /* it is lost, or somebody was cut: that is said */
     }
     printf("], ");
     print_faults(total_sent());

@@ -11,7 +11,7 @@ import os
 import select
 import shutil
 import subprocess
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from programs import Bench, NotMeasured
 
@@ -62,6 +62,7 @@ class Load:
     """All members of one room. It ends with its bench."""
 
     def __init__(self, bench: Bench, program: str, port: int, protocol: str) -> None:
+        self._bench = bench
         self._program = bench.start(
             program, str(port), protocol, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -88,19 +89,13 @@ class Load:
         """That member closes, and the room is quiet again."""
         self._tell("gone")
 
-    def end(self) -> None:
-        """All members close."""
-        assert self._program.stdin
-        self._program.stdin.close()
-        self._program.wait(PATIENCE)
-
     def _tell(self, what: str) -> dict[str, Any]:
         assert self._program.stdin
         assert self._program.stdout
         try:
             self._program.stdin.write(what.encode() + b"\n")
         except BrokenPipeError:
-            raise NotMeasured("the load generator has ended") from None
+            self._ended()
         answer = b""
         while not answer.endswith(b"\n"):
             readable, _, _ = select.select([self._program.stdout], [], [], PATIENCE)
@@ -108,10 +103,14 @@ class Load:
                 raise NotMeasured(f"no answer to {what!r} in {PATIENCE:g} s")
             piece = self._program.stdout.read(65536)
             if not piece:
-                raise NotMeasured(f"the load generator ended at {what!r}")
+                self._ended()
             answer += piece
         found: dict[str, Any] = json.loads(answer)
         return found
+
+    def _ended(self) -> NoReturn:
+        self._bench.until_ended(self._program)  # it says why, if it failed
+        raise NotMeasured("the load generator has ended")
 
 
 def _faults(answer: dict[str, Any]) -> list[str]:
