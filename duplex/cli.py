@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "listen": ("duplex.listen", "wait for one peer, and talk"),
     "connect": ("duplex.connect", "connect to somebody who listens, and talk"),
+    "room": ("duplex.room", "keep a room that many join, with connect, nc or telnet"),
     "log": ("duplex.log.command", "read transcripts"),
 }
 HELP = """\

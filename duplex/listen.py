@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     signals = Signals()
     listener = tcp.Listener(options.host, options.port)
     transcript = None if options.no_log else Transcript.open(options.log)
-    say_status(_invitation(listener.address))
+    say_status(invitation(listener.address))
     while True:
         sock, address = listener.accept(signals)
         if options.keep:
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         say_status(f"waiting for the next at {tcp.where(listener.address)}")
 
 
-def _invitation(address: tcp.Address) -> str:
+def invitation(address: tcp.Address) -> str:
     """What a listener says first: where it listens, who can reach that, and how to join."""
     host, port = address[:2]
     place = tcp.where(address)

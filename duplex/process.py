@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: the child met a bug of ours
 PIPE_BUF = select.PIPE_BUF  # bytes a pipe that polls writable takes without blocking: pipe(7)
 
@@ -60,6 +61,18 @@ class Signals:
         for number in self._caught:
             signal.signal(number, signal.SIG_DFL)
 
+    def wake_at_child(self) -> None:
+        """Wake `fd` when a child ends, too; call `settle` before looking for it."""
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+
+    def settle(self) -> None:
+        """Take what has woken `fd` out of it; what came is in `received`."""
+        try:
+            while os.read(self.fd, 4096):
+                pass
+        except BlockingIOError:
+            return
+
     def arm(self) -> None:
         """Wake `fd` from C, before Python runs the handler: no signal slips in before a poll.
 
@@ -94,6 +107,14 @@ def pause(seconds: float, signals: Signals) -> None:
     signals.check()
 
 
+def how_it_ended(status: int) -> str:
+    """What became of a process with that wait status, in words for the user."""
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with status {code}"
+
+
 class Child:
     """A forked process, as its parent knows it."""
 
@@ -124,10 +145,7 @@ class Child:
     def how_it_ended(self) -> str:
         """What became of it, in words for the user. Call it once it has ended."""
         assert self._status is not None
-        code = os.waitstatus_to_exitcode(self._status)
-        if code < 0:
-            return f"was killed by {signal.Signals(-code).name}"
-        return f"ended with status {code}"
+        return how_it_ended(self._status)
 
 
 def fork(run: Callable[[], int]) -> Child:
@@ -136,13 +154,17 @@ def fork(run: Callable[[], int]) -> Child:
     The ending signals are held back meanwhile, so that none arrives in the child before it has
     handlers of its own: `run` makes its Signals and then calls `unblock_signals`.
     """
+    return Child(spawn(run))
+
+
+def spawn(run: Callable[[], int]) -> int:
+    """The same for a parent that has many children and reaps them all: only the process id."""
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     pid = os.fork()
     if pid:
-        child = Child(pid)
         unblock_signals()
-        return child
+        return pid
     status = EXIT_INTERNAL
     try:
         status = run()
@@ -159,6 +181,23 @@ def fork(run: Callable[[], int]) -> Child:
 def unblock_signals() -> None:
     """Let the ending signals in again, in each process after its side of a fork is set up."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the process that forked this one ends (PR_SET_PDEATHSIG, prctl(2))."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:  # it has ended before that
+        os._exit(EXIT_INTERNAL)
+
+
+def leave_signals_to_parent() -> None:
+    """A terminal or a service manager sends them to every process; here the parent decides."""
+    signal.set_wakeup_fd(-1)
+    for number in (*_ENDING, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_IGN)
+    unblock_signals()
 
 
 def close_all_but(kept: set[int]) -> None:

@@ -32,13 +32,23 @@ CHECK_EVERY = 2  # s between two looks at a connection with bytes under way
 _TCP_RTO_MAX_MS = 44  # linux/tcp.h, since Linux 6.15; not in Python's socket module yet
 _PROBE_EVERY = 5000  # ms at most between two probes of a closed window
 _STATE, _CLOSE = 0, 7  # tcpi_state, and TCP_CLOSE in it: linux/tcp.h, net/tcp_states.h
-_LAST_ACK_RECV, _SND_WND = 56, 228  # byte offsets in struct tcp_info
+_LAST_ACK_RECV, _RTT, _SND_WND = 56, 68, 228  # byte offsets in struct tcp_info
 
 
 def where(address: Address) -> str:
     """A socket address or (host, port) as people write it: 127.0.0.1:8000, [::1]:8000."""
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address, as the system writes it."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            return socket.inet_ntop(family, socket.inet_pton(family, text)) == text
+        except OSError:
+            continue
+    return False
 
 
 def check_port(port: int, lowest: int = 1) -> None:
@@ -59,7 +69,8 @@ def resolve(host: str, port: int, flags: int = 0) -> list[tuple[int, Address]]:
 class Listener:
     """Listens on every address of a host, for one peer at a time."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, backlog: int = 1) -> None:
+        self._backlog = backlog
         self._sockets: list[socket.socket] = []
         try:
             for family, address in resolve(host, port, socket.AI_PASSIVE):
@@ -70,6 +81,11 @@ class Listener:
         except OSError as error:
             self.close()
             raise UnableToListen(where((host, port)), reason_of(error)) from None
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """One for each address; they do not block."""
+        return self._sockets
 
     @property
     def address(self) -> Address:
@@ -102,7 +118,7 @@ class Listener:
 
     def resume(self) -> None:
         for sock in self._sockets:
-            sock.listen(1)
+            sock.listen(self._backlog)
             sock.setblocking(False)
 
     def close(self) -> None:
@@ -200,6 +216,14 @@ def unread(sock: socket.socket) -> int:
 
 def _queued(sock: socket.socket, request: int) -> int:
     return int(struct.unpack("i", fcntl.ioctl(sock, request, bytes(4)))[0])
+
+
+def round_trip(sock: socket.socket) -> float:
+    """The connection's measured round trip in seconds; 0 for a socket that is not TCP's."""
+    if sock.family == socket.AF_UNIX:
+        return 0.0
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT + 4)
+    return float(struct.unpack_from("I", info, _RTT)[0]) / 1e6 if len(info) > _RTT else 0.0
 
 
 def is_closed(sock: socket.socket) -> bool:

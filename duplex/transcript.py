@@ -5,6 +5,10 @@ file description of its process's own (a lock belongs to the description: parent
 share one), and is whole or absent. A writer killed in the middle leaves the beginning of a record
 without a newline behind; the next appender cuts that back.
 
+In a room a shared watermark says how far the file is committed: it is moved on under the lock, and
+readers never read past it. Whole records that somebody else appended to the same file (or that a
+writer left behind who was killed before it moved the watermark) are committed by the next append.
+
 This file knows records only by their newline and the beginning of their stamp, and nothing of
 sockets or screens.
 """
@@ -14,13 +18,21 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from contextlib import contextmanager
 
 from duplex import record
 from duplex.errors import TranscriptError, reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from typing import Protocol
+
+    class Committed(Protocol):
+        """Where the watermark is kept: in bytes, shared by all processes of a room."""
+
+        watermark: int
+
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
 _LOOK_BACK = 64 * 1024  # bytes read at a time to find the last newline
@@ -32,7 +44,10 @@ class Transcript:
     def __init__(self, path: str, fd: int) -> None:
         self.path = path
         self.fd = fd
+        self.mended = 0  # bytes of a torn tail that were cut back when it was opened
         self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._committed: Committed | None = None
+        self._synced = False
 
     @classmethod
     def open(cls, path: str) -> Transcript:
@@ -62,20 +77,87 @@ class Transcript:
         By the descriptor, not by the name: the file may have been renamed meanwhile.
         """
         try:
-            return Transcript(self.path, os.open(f"/proc/self/fd/{self.fd}", _FLAGS))
+            again = Transcript(self.path, os.open(f"/proc/self/fd/{self.fd}", _FLAGS))
         except OSError as error:
             raise TranscriptError(self.path, reason_of(error)) from None
+        again._committed, again._synced = self._committed, self._synced
+        return again
 
-    def append(self, records: bytes) -> None:
-        """Append whole records, all or none of them; a TranscriptError if they are not there."""
+    def share(self, committed: Committed, synced: bool) -> None:
+        """From now on it is a room's: the watermark, at first the file's end, is moved with it.
+
+        With `synced` an append is on the disk before the watermark is moved.
+        """
+        if not self._regular:
+            raise TranscriptError(
+                self.path, "a room's transcript is read again, so it has to be a file"
+            )
+        self._committed, self._synced = committed, synced
+        with self.locked():
+            committed.watermark = self._mended_end()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock, for `write` and for what has to happen together with it.
+
+        An OSError inside becomes a TranscriptError.
+        """
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX)
             try:
-                self._write(records)
+                yield
             finally:
                 fcntl.flock(self.fd, fcntl.LOCK_UN)
         except OSError as error:
             raise TranscriptError(self.path, reason_of(error)) from None
+
+    def append(self, records: bytes) -> int:
+        """Append whole records, all or none of them; the offset at which the first one is.
+
+        Raises TranscriptError if they are not there.
+        """
+        with self.locked():
+            return self.write(records)
+
+    def write(self, records: bytes) -> int:
+        """The same under the lock, which the caller holds. Raises OSError."""
+        end = self._mended_end()
+        try:
+            written = os.write(self.fd, records)
+            while written < len(records):  # the disk filled up, or a signal came: ask again why
+                written += os.write(self.fd, records[written:])
+            if self._synced:
+                os.fdatasync(self.fd)
+        except OSError:
+            if self._regular:
+                os.ftruncate(self.fd, end)
+            raise
+        if self._committed is not None:
+            self._committed.watermark = end + len(records)
+        return end
+
+    def back(self, count: int, end: int) -> int:
+        """The offset of the last `count` records before `end`, or of the first there is."""
+        start = end
+        while count > 0 and start > 0:
+            before = max(0, start - _LOOK_BACK)
+            block = os.pread(self.fd, start - before, before)
+            at = len(block) - (start == end)  # the last newline ends the last record
+            while count > 0 and (at := block.rfind(b"\n", 0, at)) >= 0:
+                count -= 1
+            start = before + at + 1 if count == 0 else before
+        return start
+
+    def read(self, start: int, end: int, limit: int) -> bytes:
+        """Whole records from `start` to `end`, of which the last ones within `limit` bytes."""
+        if end - start > limit:
+            data = os.pread(self.fd, limit, end - limit)
+            return data[data.find(b"\n") + 1 :]
+        return os.pread(self.fd, end - start, start)
+
+    def is_start(self, offset: int) -> bool:
+        """Whether a record can start there: at the beginning, or right after a newline."""
+        return offset == 0 or os.pread(self.fd, 1, offset - 1) == b"\n"
 
     def close(self) -> None:
         os.close(self.fd)
@@ -95,17 +177,6 @@ class Transcript:
         finally:
             fcntl.flock(self.fd, fcntl.LOCK_UN)
 
-    def _write(self, records: bytes) -> None:
-        end = self._mended_end()
-        try:
-            written = os.write(self.fd, records)
-            while written < len(records):  # the disk filled up, or a signal came: ask again why
-                written += os.write(self.fd, records[written:])
-        except OSError:
-            if self._regular:
-                os.ftruncate(self.fd, end)
-            raise
-
     def _mended_end(self) -> int:
         """Where to append, once a dead writer's torn tail is gone. Call it under the lock.
 
@@ -114,6 +185,8 @@ class Transcript:
         if not self._regular:
             return 0
         end = os.lseek(self.fd, 0, os.SEEK_END)
+        if self._committed is not None and end == self._committed.watermark:
+            return end
         if end == 0 or os.pread(self.fd, 1, end - 1) == b"\n":
             return end
         start = end
@@ -125,6 +198,7 @@ class Transcript:
                 break
         if record.could_be_torn(os.pread(self.fd, record.STAMP_LENGTH, start)):
             os.ftruncate(self.fd, start)
+            self.mended += end - start
             return start
         return end + os.write(self.fd, b"\n")
 

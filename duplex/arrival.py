@@ -1,0 +1,248 @@
+"""The arrival of a client: the welcome, then for a moment the chance to be more than a guest.
+
+Runs in the member, between the fork and the record of its entry. Who says nothing special in that
+moment enters as a guest; `/join` and `/resume` (docs/protocol.md) take a nick before anybody sees
+the guest's. Also the only place where a nick is taken over from an earlier connection.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from duplex import page, record
+from duplex.errors import TranscriptError
+from duplex.roster import HOST, NickError, Taken, new_session, prepare_nick, same_nick
+from duplex.tcp import round_trip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.member import Member
+    from duplex.page import Seat
+
+# How long an answer to the welcome is waited for: a client far away needs its round trips, one on
+# a busy machine some time to be woken.
+MOMENT, ROUND_TRIPS = 0.5, 4  # s, and round trips besides
+ASKING = 1.0  # s for an earlier connection's member to end when it is told to, before it is killed
+TAKING_OVER = 5.0  # s in all until its nick has to be free
+LOOK_EVERY = 0.005  # s between two looks whether it is
+_REQUESTS = (b"/join ", b"/resume ")
+
+
+class NotResumed(Exception):
+    """The text says why."""
+
+
+class Arrival:
+    """What a member does while it is COMING."""
+
+    def __init__(self, member: Member, number: int) -> None:
+        self._member = member
+        self._room = member.room
+        self._session = new_session()
+        self._number = number
+        self._request = b""
+        self.deadline = 0.0
+
+    def welcome(self) -> None:
+        """Take a guest's nick, and speak first."""
+        self._take_guest_nick()
+        here = self._room.page.here + 1
+        self._member.answer(
+            f"welcome to room {self._room.name}: you are {self._member.nick}, {are_here(here)}; "
+            "/help lists the commands"
+        )
+        self._begin_moment()
+
+    def look_for_request(self, lines: bytes) -> bytes:
+        """What is left of the lines heard without the request, if it is among them."""
+        if self._request:
+            return lines
+        kept = []
+        for line in lines.splitlines(keepends=True):
+            if not self._request and line.startswith(_REQUESTS):
+                self._request = line.rstrip(b"\n")
+            else:
+                kept.append(line)
+        return b"".join(kept)
+
+    def go_on(self) -> None:
+        """Enter, if it is time to."""
+        member = self._member
+        if member.leaving or self._room.page.closing:
+            return
+        if self._request:
+            request, self._request = self._request.decode(), b""
+            self._carry_out(request)
+        elif member.over and not member.lines:
+            member.leave(page.LEFT, "", 0)  # it has only looked whether somebody is there
+        elif member.over or time.monotonic() >= self.deadline:
+            self._enter(echo=False)
+
+    def _begin_moment(self) -> None:
+        moment = MOMENT + ROUND_TRIPS * round_trip(self._member.sock)
+        self.deadline = time.monotonic() + moment
+
+    def _take_guest_nick(self) -> None:
+        if self._member.operator:
+            self._take(HOST)
+            return
+        while True:
+            try:
+                self._take(f"guest-{self._number}")
+            except Taken:  # somebody has chosen to be called so
+                self._number += 1
+            else:
+                return
+
+    def _take(self, nick: str) -> None:
+        """Raises Taken."""
+        member, roster = self._member, self._room.roster
+        former = member.nick
+        mailbox = roster.bind(nick)
+        member.seat.nick = nick
+        member.called(nick, mailbox)
+        if former:
+            roster.free(former)
+
+    def _carry_out(self, request: str) -> None:
+        command, _, rest = request[1:].partition(" ")
+        try:
+            if command == "join":
+                self._join(rest.strip())
+            else:
+                self._resume(rest.split())
+        except NotResumed as error:
+            self._member.answer(f"not resumed: {error}")
+            self._begin_moment()
+
+    def _join(self, wanted: str) -> None:
+        member = self._member
+        if not member.operator:
+            try:
+                self._take_or_number(free_nick(wanted))
+            except NickError as error:
+                member.answer(str(error))
+        self._enter(echo=True)
+
+    def _take_or_number(self, nick: str) -> None:
+        """`nick`, or with the first number behind it that is free."""
+        if same_nick(nick) == same_nick(self._member.nick):
+            return
+        number = 1
+        while True:
+            ending = str(number) if number > 1 else ""
+            try:
+                self._take(free_nick(nick[: NICK_ROOM - len(ending)] + ending))
+            except Taken:
+                number += 1
+            else:
+                return
+
+    def _enter(self, echo: bool) -> None:
+        member = self._member
+        offset = self._record(f"{member.nick} entered the room ({member.seat.address})")
+        if offset is not None:
+            start = member.transcript.back(self._room.history, offset)
+            self._begin(start, offset, echo)
+
+    def _resume(self, words: list[str]) -> None:
+        member, room = self._member, self._room
+        if len(words) != 3 or not words[2].isdecimal():
+            raise NotResumed("/resume takes NICK KEY OFFSET")
+        nick, key, start = words[0], words[1], int(words[2])
+        try:
+            session = room.keys.session(nick, key)
+        except NickError:
+            session = None
+        if session is None:
+            raise NotResumed("the key is not of this room")
+        if start > room.page.watermark or not member.transcript.is_start(start):
+            raise NotResumed(f"there is no offset {start}")
+        self._take_over(nick, session)
+        self._session = session
+        offset = self._record(f"{member.nick} is back ({member.seat.address})")
+        if offset is not None:
+            self._begin(start, offset, echo=True)
+
+    def _take_over(self, nick: str, session: int) -> None:
+        """Take the nick, if need be from this client's earlier connection, whose member then ends.
+
+        The nick is free only when the host has reaped that member: nothing more is said by it.
+        """
+        begun = time.monotonic()
+        asked = killed = False
+        while True:
+            try:
+                self._take(nick)
+            except Taken:
+                waited = time.monotonic() - begun
+                holder = self._holder(nick)
+                if holder and holder.session != session:
+                    raise NotResumed(f"somebody else is {nick} now") from None
+                if waited > TAKING_OVER:
+                    raise NotResumed(f"the earlier connection of {nick} does not end") from None
+                if holder and not asked:
+                    asked = self._room.ask_to_make_way(nick)
+                elif holder and not killed and waited > ASKING:
+                    killed = True
+                    os.kill(holder.pid, signal.SIGKILL)
+                time.sleep(LOOK_EVERY)
+            else:
+                return
+
+    def _holder(self, nick: str) -> Seat | None:
+        """Whose it is; None while it is being freed."""
+        wanted = same_nick(nick)
+        for seat in self._room.page.taken():
+            if seat.pid and same_nick(seat.nick) == wanted:
+                return seat
+        return None
+
+    def _record(self, text: str) -> int | None:
+        """Record the entry, and count it, in one; its offset. Or the client has to go."""
+        member, room = self._member, self._room
+        member.seat.session = self._session
+        if member.operator:
+            with member.transcript.locked():
+                room.page.here += 1
+                return room.page.watermark
+        try:
+            with member.transcript.locked():
+                offset = member.transcript.write(record.event(text))
+                member.seat.state = page.HERE
+                room.page.here += 1
+        except TranscriptError as error:
+            member.answer(f"{error}; come back later")
+            member.leave(page.LEFT, "", 1)
+            return None
+        room.tell_log(text)
+        return offset
+
+    def _begin(self, start: int, offset: int, echo: bool) -> None:
+        """Everything up to `offset` was there before."""
+        member, room = self._member, self._room
+        if echo:
+            key = room.keys.key(member.nick, self._session)
+            member.answer(
+                f"joined {room.name} as {member.nick}: key {key}, offset {start}, "
+                f"end {offset}, {are_here(room.page.here)}"
+            )
+        member.delivery.follow(start, echo)
+        member.is_here()
+
+
+NICK_ROOM = 28  # characters of a nick that gets a number
+
+
+def free_nick(text: str) -> str:
+    """`text` as a nick that anybody may take. Raises NickError."""
+    nick = prepare_nick(text)
+    if same_nick(nick) == HOST:
+        raise NickError(f"{HOST} is who keeps this room")
+    return nick
+
+
+def are_here(count: int) -> str:
+    return f"{count} is here" if count == 1 else f"{count} are here"

@@ -1,0 +1,41 @@
+"""What a line in a room means: something said, or a command.
+
+Shared by the member that carries a line out and by the client that waits for its record, so that
+both read a line alike. Pure computation on safe text; knows no socket and no transcript.
+"""
+
+from __future__ import annotations
+
+HELP = (
+    "/who: who is here",
+    "/nick NAME: be called NAME",
+    "/me ACTION: say what you do",
+    "/msg NICK TEXT: to NICK alone",
+    "/history [N]: the last N records once more",
+    "/quit: leave",
+    "//TEXT: say /TEXT",
+)
+HELP_OPERATOR = (
+    "/kick NICK [WHY]: close one client",
+    "/ban ADDRESS: refuse an address, and close its clients",
+    "/unban ADDRESS: let it in again",
+    "/bans: which addresses are refused",
+    "/close [WHY]: end the room",
+)
+ACTION = b"* "  # an action is something said, so that nobody can forge an event by it
+
+
+def split(line: bytes) -> tuple[str, bytes]:
+    """(command, argument) of a line without its newline; the command is "" for something said.
+
+    An action is something said, too: b"/me waves" gives ("", b"* waves").
+    """
+    if not line.startswith(b"/"):
+        return "", line
+    if line.startswith(b"//"):
+        return "", line[1:]
+    word, _, argument = line[1:].partition(b" ")
+    name = word.decode().lower()
+    if name == "me" and argument.strip():
+        return "", ACTION + argument.strip()
+    return name or "/", argument.strip()

@@ -1,0 +1,115 @@
+"""What one client is sent: the records from its offset on, and lines for it alone between them.
+
+Runs in the member. Who is slow is only at an earlier offset of the transcript: nothing is kept for
+it but the few lines that are for it alone. Knows nothing of what is said, nor of when to wait.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+
+    from duplex.page import Page, Seat
+    from duplex.transcript import Transcript
+
+PRIVATE_LIMIT = 64 * 1024  # bytes for it alone that wait; more is not made until some have gone
+OWN_LIMIT = 10_000  # stretches of its own records ahead of its offset; it may say more after that
+_LOOK_AHEAD = 4096  # bytes read at a time to find a record's end
+
+
+class Delivery:
+    """One client's part. `go_on` sends what there is; `offset` is where it has got to."""
+
+    def __init__(self, sock: socket.socket, transcript: Transcript, page: Page, seat: Seat) -> None:
+        self.offset = 0
+        self.echo = False  # it is sent its own records, too
+        self._sock = sock
+        self._transcript = transcript
+        self._page = page
+        self._seat = seat
+        self._following = False
+        self._private = b""
+        self._in_private = False  # a part of it has gone out: the rest has to be next
+        self._own: deque[tuple[int, int]] = deque()  # (start, end) of records not to be sent
+
+    def follow(self, offset: int, echo: bool) -> None:
+        """Send the records from `offset` on, which is the start of one."""
+        self.offset = self._seat.offset = offset
+        self.echo = echo
+        self._following = True
+
+    def tell(self, *lines: str) -> None:
+        """Lines for this client alone, without their newlines."""
+        self.tell_bytes("".join(line + "\n" for line in lines).encode("utf-8", "replace"))
+
+    def tell_bytes(self, data: bytes) -> None:
+        """Whole lines, or what another program than a person reads."""
+        self._private += data
+
+    def leave_out(self, start: int, end: int) -> None:
+        """These are the client's own records; it gets them only if it asked for its echo."""
+        if self.echo:
+            return
+        if self._own and self._own[-1][1] == start:
+            start = self._own.pop()[0]
+        self._own.append((start, end))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the client has to take some of what waits, before more is made for it."""
+        return len(self._private) > PRIVATE_LIMIT or len(self._own) > OWN_LIMIT
+
+    @property
+    def lag(self) -> int:
+        """Bytes of the transcript that the client has not been sent."""
+        return self._page.watermark - self.offset if self._following else 0
+
+    def go_on(self) -> bool:
+        """Send until there is nothing left (True) or the socket takes no more (False).
+
+        Raises OSError when the connection is lost.
+        """
+        try:
+            while True:
+                if self._private and self._between_records():
+                    self._in_private = True
+                    self._private = self._private[self._sock.send(self._private) :]
+                    self._in_private = bool(self._private)
+                    continue
+                count = self._next_stretch()
+                if count == 0:
+                    return True
+                sent = os.sendfile(self._sock.fileno(), self._transcript.fd, self.offset, count)
+                if sent == 0:  # cannot be: nobody cuts the file below the watermark
+                    raise OSError("the transcript has become shorter")
+                self.offset += sent
+                self._seat.offset = self.offset
+        except BlockingIOError:
+            return False
+
+    def _between_records(self) -> bool:
+        return self._in_private or not self._following or self._transcript.is_start(self.offset)
+
+    def _next_stretch(self) -> int:
+        """How many bytes from the offset on can go out at once."""
+        if not self._following:
+            return 0
+        while self._own and self._own[0][0] <= self.offset:
+            self.offset = max(self.offset, self._own.popleft()[1])
+        if self._private and not self._transcript.is_start(self.offset):
+            return self._rest_of_record()
+        end = self._own[0][0] if self._own else self._page.watermark
+        return end - self.offset
+
+    def _rest_of_record(self) -> int:
+        length = 0
+        while True:
+            block = os.pread(self._transcript.fd, _LOOK_AHEAD, self.offset + length)
+            newline = block.find(b"\n")
+            if newline >= 0:
+                return length + newline + 1
+            length += len(block)

@@ -1,0 +1,345 @@
+"""The member: the forked process that serves one client of a room.
+
+Holds the client's socket, its nick's mailbox, its own description of the transcript, and what all
+members inherit: the page, the roster's directory, the bell. One loop: what the client says is
+appended and the bell rung; a ring means sending from the offset on. It never waits for anybody
+else's client, never reads another's bytes, and forks nothing.
+
+    COMING   the moment after the welcome: the nick is a guest's, nothing is recorded (arrival.py)
+    HERE     its entry is recorded, and it may speak
+    leaving  it says no more; what is left is sent until `_leave_by`, and the process ends
+
+That it has left is recorded by the host, which reaps it: so exactly once, whatever it died of.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+
+from duplex import page, record
+from duplex.arrival import Arrival
+from duplex.bell import Budget
+from duplex.delivery import Delivery
+from duplex.errors import EXIT_OK, TranscriptError, reason_of
+from duplex.orders import carry_out
+from duplex.rate import Rate
+from duplex.roster import MAIL_LIMIT
+from duplex.tcp import CHECK_EVERY, Pulse, unacknowledged
+from duplex.wire import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.page import Seat
+    from duplex.room import Room
+    from duplex.transcript import Transcript
+
+CHUNK = 64 * 1024  # bytes a read
+KEPT = 64 * 1024  # bytes of lines not said yet, beyond which no more are read
+LETTERS = 16  # private messages taken from the mailbox in one turn
+FLUSH = 5.0  # s to get rid of what a client that leaves has not been sent yet
+DRAIN = 1.0  # s for a client to see the end, before the rest of what it sends is thrown away
+
+# The first byte of a letter says what it is.
+PRIVATE, ANSWER, KICK, TAKE_OVER = b"-", b"!", b"k", b"t"
+
+
+class Member:
+    """One client. `run` is all that its process does."""
+
+    def __init__(
+        self,
+        room: Room,
+        transcript: Transcript,
+        sock: socket.socket,
+        seat: Seat,
+        number: int,
+        *,
+        operator: bool = False,
+    ) -> None:
+        self.room = room
+        self.transcript = transcript
+        self.sock = sock
+        self.seat = seat
+        self.operator = operator
+        self.nick = ""
+        self.lines = b""  # said, and not carried out yet
+        self.over = False  # the client says no more
+        self.delivery = Delivery(sock, transcript, room.page, seat)
+        self._receiver = plain.Receiver()
+        self._mailbox: socket.socket | None = None
+        self._takes_mail = True
+        self._budget = Budget(room.page)
+        self._rate = Rate(0 if operator else room.rate, room.burst)
+        self._slowed = False
+        self._blocked = False  # the socket takes no more
+        self._broken = False  # the connection is lost
+        self._leave_by = 0.0  # monotonic; 0 while it stays
+        self._pulse = Pulse(sock) if sock.family != socket.AF_UNIX else None
+        self._next_look = 0.0  # monotonic; 0 while nothing is under way
+        # The bell is listened to by _all, but while this client is in debt or takes nothing, only
+        # _mine is waited for: the bell's edge stays in _all until then.
+        self._mine = select.epoll()
+        self._mask = select.EPOLLIN
+        self._mine.register(sock.fileno(), self._mask)
+        self._all = select.epoll()
+        self._all.register(self._mine.fileno(), select.EPOLLIN)
+        self._all.register(room.bell.fd, select.EPOLLIN | select.EPOLLET)
+        self._arrival: Arrival | None = Arrival(self, number)
+
+    def run(self) -> int:
+        """Serve the client until it has left; the exit status."""
+        assert self._arrival
+        self._arrival.welcome()
+        self._send()
+        while not self._has_ended():
+            self._turn()
+        self._part()
+        return EXIT_OK
+
+    # What arrival.py and orders.py call:
+
+    @property
+    def leaving(self) -> bool:
+        return self._leave_by > 0
+
+    def tell(self, *lines: str) -> None:
+        """Lines for this client alone."""
+        self.delivery.tell(*lines)
+
+    def answer(self, text: str) -> None:
+        self.tell(f"! {text}")
+
+    def called(self, nick: str, mailbox: socket.socket) -> None:
+        """It has taken a nick."""
+        if self._mailbox:
+            self._mine.unregister(self._mailbox.fileno())
+            self._mailbox.close()
+        self.nick = nick
+        self._mailbox, self._takes_mail = mailbox, True
+        self._mine.register(mailbox.fileno(), select.EPOLLIN)
+
+    def is_here(self) -> None:
+        """Its entry is recorded."""
+        self._arrival = None
+        self.seat.state = page.HERE
+        self.room.bell.ring()
+
+    def say(self, lines: bytes) -> None:
+        """Append lines as said by this member, and ring; tell it if that cannot be."""
+        records = record.said(self.nick, lines)
+        try:
+            start = self.transcript.append(records)
+        except TranscriptError as error:
+            count = lines.count(b"\n")
+            if self.delivery.echo:  # whoever waits for each line's record gets one answer for each
+                self.tell(*[f"! not recorded: {error.reason}"] * count)
+            else:
+                which = "not recorded" if count == 1 else f"{count} lines not recorded"
+                self.answer(f"{which}: {error.reason}")
+            return
+        self.delivery.leave_out(start, start + len(records))
+        self.room.bell.ring()
+
+    def leave(self, ending: int, reason: str = "", seconds: float = FLUSH) -> None:
+        """Say no more; be gone once all is sent, or after some seconds."""
+        if not self._leave_by:
+            self.seat.end(ending, reason)
+            self.lines = b""
+            self.over = True
+            self._leave_by = time.monotonic() + seconds
+
+    # The loop:
+
+    def _turn(self) -> None:
+        for fd, events in self._wait():
+            if fd == self.sock.fileno():
+                self._on_socket(events)
+            elif self._mailbox and fd == self._mailbox.fileno():
+                self._on_mail()
+        if self._arrival:
+            self._arrival.go_on()
+        if not self._arrival:
+            self._speak()
+        if self.room.page.closing and not self._leave_by:
+            self._close()
+        self._look_after()
+        self._send()
+
+    def _wait(self) -> list[tuple[int, int]]:
+        """What has happened to the socket and the mailbox; a ring is only a reason to wake."""
+        self._set_mask()
+        seconds = self._seconds_to_wait()
+        debt = self._budget.debt()
+        if self._blocked or debt > 0:
+            if not self._blocked:
+                seconds = debt if seconds is None else min(seconds, debt)
+            return self._mine.poll(seconds)
+        woken_by = {fd for fd, _ in self._all.poll(seconds)}
+        if self.room.bell.fd in woken_by:
+            self._budget.spend()
+        return self._mine.poll(0) if self._mine.fileno() in woken_by else []
+
+    def _seconds_to_wait(self) -> float | None:
+        now = time.monotonic()
+        moments = [moment for moment in (self._leave_by, self._next_look) if moment]
+        if self._arrival:
+            moments.append(self._arrival.deadline)
+        elif self.lines:
+            moments.append(now + self._rate.seconds_to_wait())
+        elif self.over and not self._leave_by:
+            moments.append(now)
+        return max(0.0, min(moments) - now) if moments else None
+
+    def _set_mask(self) -> None:
+        reads = not (self.over or len(self.lines) > self._may_keep() or self.delivery.crowded)
+        mask = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if self._blocked else 0)
+        if mask != self._mask and not self._broken:
+            self._mine.modify(self.sock.fileno(), mask)
+            self._mask = mask
+        # While the client does not take its letters the mailbox fills, and who writes is told.
+        takes_mail = not self.delivery.crowded
+        if self._mailbox and takes_mail != self._takes_mail:
+            self._mine.modify(self._mailbox.fileno(), select.EPOLLIN if takes_mail else 0)
+            self._takes_mail = takes_mail
+
+    def _may_keep(self) -> int:
+        return KEPT if self._arrival else 0
+
+    def _on_socket(self, events: int) -> None:
+        if events & select.EPOLLIN:
+            self._read()
+        elif events & (select.EPOLLERR | select.EPOLLHUP):
+            number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            self._lost(os.strerror(number) if number else "connection lost")
+        if events & select.EPOLLOUT:
+            self._blocked = False
+
+    def _read(self) -> None:
+        try:
+            data = self.sock.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(reason_of(error))
+            return
+        if data:
+            self._hear(self._receiver.receive(data))
+            if answer := self._receiver.take_answer():
+                self.delivery.tell_bytes(answer)
+        else:
+            self._hear(self._receiver.end(cut_off=False))
+            self.over = True
+
+    def _hear(self, lines: bytes) -> None:
+        self.lines += self._arrival.look_for_request(lines) if self._arrival else lines
+
+    def _speak(self) -> None:
+        """Carry out what was said, as far as its rate allows."""
+        while self.lines and not self._leave_by:
+            wanted = self.lines.count(b"\n")
+            count = self._rate.allowed(wanted)
+            if count == 0:
+                if not self._slowed:
+                    self.answer(f"slowly: {self._rate.lines:g} lines a second; all will be said")
+                self._slowed = True
+                return
+            lines = self.lines
+            if count < wanted:
+                at = 0
+                for _ in range(count):
+                    at = lines.index(b"\n", at) + 1
+                lines = lines[:at]
+            self._rate.spend(count)
+            self.lines = self.lines[len(lines) :]
+            carry_out(self, lines)
+        self._slowed = False
+        if self.over and not self._leave_by:
+            if self._broken:
+                self.leave(page.LOST, "connection lost", 0)
+            else:
+                self.leave(page.LEFT)
+
+    def _on_mail(self) -> None:
+        assert self._mailbox
+        for _ in range(LETTERS):
+            try:
+                letter = self._mailbox.recv(MAIL_LIMIT)
+            except BlockingIOError:
+                return
+            self._open(letter[:1], letter[1:].decode(errors="replace"))
+
+    def _open(self, kind: bytes, text: str) -> None:
+        if kind in (PRIVATE, ANSWER):
+            self.tell(text)
+        elif kind == KICK:
+            self.answer(f"you were kicked by {text}")
+            self.leave(page.KICKED, text, DRAIN)
+        elif kind == TAKE_OVER:
+            self.leave(page.TAKEN_OVER, "", 0)
+
+    def _close(self) -> None:
+        """The room is closing: all that is recorded is sent, and then this is over."""
+        if waiting := self.lines.count(b"\n"):
+            self.answer(f"{waiting} lines were not said: the room closed")
+        self.leave(page.CLOSED)
+
+    def _send(self) -> None:
+        if self._blocked or self._broken:
+            return
+        try:
+            self._blocked = not self.delivery.go_on()
+        except OSError as error:
+            self._lost(reason_of(error))
+            return
+        if not self._next_look:
+            self._next_look = time.monotonic() + CHECK_EVERY
+
+    def _look_after(self) -> None:
+        """Every CHECK_EVERY seconds while bytes are under way: is it alive, and not too late?"""
+        if not self._next_look or time.monotonic() < self._next_look or self._broken:
+            return
+        self._next_look = time.monotonic() + CHECK_EVERY if self._blocked else 0.0
+        if self._pulse and unacknowledged(self.sock):
+            self._next_look = time.monotonic() + CHECK_EVERY
+            try:
+                self._pulse.check()
+            except OSError as error:
+                self._lost(reason_of(error))
+        if self.delivery.lag > self.room.max_lag:
+            mib = self.room.max_lag / (1 << 20)
+            self.answer(f"you have fallen more than {mib:g} MiB behind, and are dropped")
+            self.leave(page.LOST, "fell too far behind")
+
+    def _lost(self, _reason: str) -> None:
+        """The connection is gone; what was heard is said, unless the client will say it again."""
+        if self._broken:
+            return
+        self._broken = True
+        self.over = True
+        self._mine.unregister(self.sock.fileno())
+        if self._arrival or self.delivery.echo:
+            self.leave(page.LOST, "connection lost", 0)
+        else:
+            self.lines += self._receiver.end(cut_off=True)
+
+    def _has_ended(self) -> bool:
+        """Asked right after sending: what is not blocked has all been sent."""
+        if not self._leave_by:
+            return False
+        return self._broken or not self._blocked or time.monotonic() >= self._leave_by
+
+    def _part(self) -> None:
+        """End the connection in good order: a close with bytes unread would be a reset."""
+        if self._broken:
+            return
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+            self.sock.settimeout(DRAIN)
+            deadline = time.monotonic() + DRAIN
+            while time.monotonic() < deadline and self.sock.recv(CHUNK):
+                pass
+        except OSError:
+            return  # it is gone, or slow to go: either way this was its time

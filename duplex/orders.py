@@ -1,0 +1,166 @@
+"""What a member does about the lines its client says: say them, or carry a command out.
+
+Runs in the member. Every line has a consequence the client sees: its record, or a line beginning
+with `! ` (docs/protocol.md). Knows the commands and the roster, and no socket of a client.
+"""
+
+from __future__ import annotations
+
+from duplex import page, record
+from duplex.arrival import are_here, free_nick
+from duplex.commands import HELP, HELP_OPERATOR, split
+from duplex.errors import TranscriptError
+from duplex.roster import HOST, NickError, Taken, Undeliverable, same_nick
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from duplex.member import Member
+
+HISTORY_LIMIT = 500  # records of one /history
+HISTORY_BYTES = 256 * 1024  # of them at most
+NAMES_A_LINE = 50  # of /who
+
+
+def carry_out(member: Member, lines: bytes) -> None:
+    """Say `lines`, whole ones, and carry the commands among them out, in their order."""
+    if not lines.startswith(b"/") and b"\n/" not in lines:  # nearly always
+        member.say(lines)
+        return
+    said = b""
+    for line in lines[:-1].split(b"\n"):
+        name, argument = split(line)
+        if not name:
+            said += argument + b"\n"
+            continue
+        if said:
+            member.say(said)
+            said = b""
+        _order(member, name, argument.decode(errors="replace"))
+        if member.leaving:
+            return
+    if said:
+        member.say(said)
+
+
+def _order(member: Member, name: str, argument: str) -> None:
+    order = _ORDERS.get(name) or (_OPERATORS.get(name) if member.operator else None)
+    if order:
+        order(member, argument)
+    else:
+        member.answer(f"there is no command /{name.strip('/')}; /help lists them, //… says /…")
+
+
+def _help(member: Member, _argument: str) -> None:
+    lines = HELP + HELP_OPERATOR if member.operator else HELP
+    member.tell(*(f"! {line}" for line in lines))
+
+
+def _who(member: Member, _argument: str) -> None:
+    names = member.room.roster.who()
+    for at in range(0, len(names), NAMES_A_LINE):
+        head = "and" if at else are_here(len(names))
+        member.answer(f"{head}: {', '.join(names[at : at + NAMES_A_LINE])}")
+
+
+def _nick(member: Member, wanted: str) -> None:
+    if member.operator:
+        member.answer(f"you keep this room: you stay {HOST}")
+        return
+    room, former = member.room, member.nick
+    try:
+        nick = free_nick(wanted)
+        if nick == former:
+            member.answer(f"you are {nick}")
+            return
+        # Only in the case of its letters another: the mailbox is the same, and stays.
+        mailbox = None if same_nick(nick) == same_nick(former) else room.roster.bind(nick)
+    except (NickError, Taken) as error:
+        member.answer(str(error))
+        return
+    try:
+        with member.transcript.locked():
+            member.transcript.write(record.event(f"{former} is now {nick}"))
+            member.seat.nick = nick
+    except TranscriptError as error:
+        if mailbox:
+            mailbox.close()
+            room.roster.free(nick)
+        member.answer(f"not recorded: {error.reason}")
+        return
+    if mailbox:
+        member.called(nick, mailbox)
+        room.roster.free(former)
+    else:
+        member.nick = nick
+    room.bell.ring()
+    key = f": key {room.keys.key(nick, member.seat.session)}" if member.delivery.echo else ""
+    member.answer(f"you are {nick} now{key}")
+
+
+def _msg(member: Member, argument: str) -> None:
+    nick, _, text = argument.partition(" ")
+    if not nick or not text.strip():
+        member.answer("/msg takes NICK TEXT")
+        return
+    try:
+        member.room.roster.send(nick, f"--{member.nick}- {text}".encode())
+        member.answer(f"you told {nick}: {text}")
+    except (NickError, Undeliverable) as error:
+        member.answer(str(error))
+
+
+def _history(member: Member, argument: str) -> None:
+    count = argument or str(member.room.history)
+    if not count.isdecimal() or not 0 < int(count) <= HISTORY_LIMIT:
+        member.answer(f"/history takes a number from 1 to {HISTORY_LIMIT}")
+        return
+    end = member.room.page.watermark
+    start = member.transcript.back(int(count), end)
+    lines = member.transcript.read(start, end, HISTORY_BYTES).decode(errors="replace")
+    member.tell(*(f"! {line}" for line in lines.splitlines()))
+
+
+def _quit(member: Member, _argument: str) -> None:
+    member.leave(page.LEFT)
+
+
+def _kick(member: Member, argument: str) -> None:
+    nick, _, why = argument.partition(" ")
+    try:
+        member.room.roster.send(nick, f"k{HOST}{': ' if why else ''}{why}".encode())
+    except (NickError, Undeliverable) as error:
+        member.answer(str(error))
+
+
+def _ask_host(word: str, needs_address: bool) -> Callable[[Member, str], None]:
+    """What only the host can do is asked of it, and it answers."""
+
+    def order(member: Member, argument: str) -> None:
+        if needs_address and not argument:
+            member.answer(f"/{word} takes an ADDRESS")
+            return
+        try:
+            member.room.roster.tell_host(f"{word} {argument}".encode())
+        except Undeliverable as error:
+            member.answer(str(error))
+
+    return order
+
+
+_ORDERS: dict[str, Callable[[Member, str], None]] = {
+    "help": _help,
+    "who": _who,
+    "nick": _nick,
+    "msg": _msg,
+    "history": _history,
+    "quit": _quit,
+}
+_OPERATORS: dict[str, Callable[[Member, str], None]] = {
+    "kick": _kick,
+    "ban": _ask_host("ban", needs_address=True),
+    "unban": _ask_host("unban", needs_address=True),
+    "bans": _ask_host("bans", needs_address=False),
+    "close": _ask_host("close", needs_address=False),
+}

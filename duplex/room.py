@@ -1,0 +1,127 @@
+"""`duplex room`: the options of a room, and what its processes share.
+
+What is here is made by the host before its first fork, and inherited by all: host.py accepts and
+forks, member.py serves one client each. Nothing here waits for anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from duplex import tcp
+from duplex.bell import Bell
+from duplex.errors import UsageError, say_status
+from duplex.page import Page
+from duplex.roster import Keys, Roster, Undeliverable
+from duplex.secret import open_secret
+from duplex.transcript import Transcript
+
+EXAMPLE = """\
+example:
+  duplex room 5000               then, anywhere on this machine: duplex connect 127.0.0.1 5000
+                                 or: nc 127.0.0.1 5000
+  duplex room 5000 --host 0.0.0.0 --log ~/lobby.log --name lobby
+"""
+LOG = "logs/client_input.log"
+SPARE_SEATS = 8  # for the operator, and for members that have ended and are not reaped yet
+BURST = 100  # lines that may be said at once, whatever the rate
+BACKLOG = 1024  # connections that the kernel accepts for us while we are busy
+MIB = 1 << 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("port", metavar="PORT", type=int, help="0 picks a free one")
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="the name or address to listen on (%(default)s)")
+    add("--log", metavar="FILE", default=LOG, help="the transcript (%(default)s)")
+    add("--name", metavar="ROOM", help="what the room is called (the port)")
+    add("--history", metavar="N", type=int, default=20, help="records shown on joining (20)")
+    add("--max-members", metavar="N", type=int, default=1000, help="at once (%(default)s)")
+    add(
+        "--max-per-address", metavar="N", type=int, default=64, help="of them from one address (64)"
+    )
+    add(
+        "--rate",
+        metavar="LINES",
+        type=float,
+        default=20,
+        help=f"a second and member, after {BURST} at once; 0: no limit (%(default)g)",
+    )
+    add(
+        "--max-lag",
+        metavar="BYTES",
+        type=int,
+        default=64 * MIB,
+        help="who has fallen further behind is dropped (64 MiB)",
+    )
+    add(
+        "--fsync",
+        choices=("always", "second", "never"),
+        default="second",
+        help="when the transcript is on the disk: before anybody sees a record, each second, or "
+        "when the system likes (%(default)s)",
+    )
+    add("--plain", action="store_true", help="no interactive screen")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Keep a room until it is closed; the exit status."""
+    check(options)
+    from duplex.host import Host  # with all that members need, for it to be there before the fork
+
+    listener = tcp.Listener(options.host, options.port, BACKLOG)
+    transcript = Transcript.open(options.log)
+    room = Room(options, listener.address[1], transcript)
+    if transcript.mended:
+        say_status(f"{options.log}: {transcript.mended} bytes of a torn record were cut back")
+    return Host(room, listener, options).run()
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raises UsageError for what cannot be."""
+    tcp.check_port(options.port, lowest=0)
+    for name, lowest in (("history", 0), ("max_members", 1), ("max_per_address", 0), ("rate", 0)):
+        if not lowest <= getattr(options, name) < float("inf"):
+            raise UsageError(f"--{name.replace('_', '-')} takes a number from {lowest}")
+    if options.max_lag < MIB:
+        raise UsageError(f"--max-lag takes a number of bytes from {MIB}")
+    if options.name is not None and (not options.name.isprintable() or not options.name.strip()):
+        raise UsageError("--name takes a name that can be shown")
+
+
+class Room:
+    """What all processes of a room share."""
+
+    def __init__(self, options: argparse.Namespace, port: int, transcript: Transcript) -> None:
+        self.name: str = options.name or str(port)
+        self.history: int = options.history
+        self.rate: float = options.rate
+        self.burst = BURST
+        self.max_lag: int = options.max_lag
+        self.on_screen = (
+            os.isatty(0)
+            and os.isatty(1)
+            and not options.plain
+            and os.environ.get("TERM", "dumb") != "dumb"
+        )
+        self.transcript = transcript  # the host's description; each member opens its own
+        secret, self.secret_fd = open_secret(options.log)
+        self.keys = Keys(secret)
+        self.page = Page.make(options.max_members + SPARE_SEATS)
+        transcript.share(self.page, synced=options.fsync == "always")
+        self.roster = Roster(port, self.page)
+        self.bell = Bell()
+
+    def tell_log(self, text: str) -> None:
+        """One line on standard error, unless the room is seen live there."""
+        if not self.on_screen:
+            say_status(text)
+
+    def ask_to_make_way(self, nick: str) -> bool:
+        """Tell a member that its client has come back in another connection."""
+        try:
+            self.roster.send(nick, b"t")
+        except Undeliverable:
+            return False
+        return True

@@ -1,0 +1,38 @@
+"""What signs a room's keys: a file beside the transcript, locked while the room runs.
+
+The host opens it once, before its first fork. Knows nothing of what is signed with it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+
+from duplex.errors import DuplexError, reason_of
+
+_SIZE = 32  # bytes
+
+
+def open_secret(transcript: str) -> tuple[bytes, int]:
+    """The secret of the transcript at that path, made if missing, and the locked descriptor.
+
+    Raises DuplexError if it cannot be used, or another room uses the transcript.
+    """
+    path = f"{transcript}.key"
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DuplexError(
+                f"another room is keeping {transcript}; --log names another"
+            ) from None
+        secret = os.pread(fd, _SIZE, 0)
+        if len(secret) < _SIZE:
+            secret = secrets.token_bytes(_SIZE)
+            os.pwrite(fd, secret, 0)
+            os.fsync(fd)
+    except OSError as error:
+        raise DuplexError(f"Unable to use {path}: {reason_of(error)}") from None
+    return secret, fd
