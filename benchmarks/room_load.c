@@ -411,7 +411,10 @@ static void stop_reading(void)
 
 static void go_away(void)
 {
+    uint64_t before = members[0].got;
     close(deaf->fd);
+    for (double started = now(); members[0].got == before && now() - started < PATIENCE;)
+        turn(0.1); /* it is said that one has left: a busy disk can delay that */
     settle();
     puts("{}");
 }
