@@ -1,0 +1,33 @@
+"""The lines with which a room answers one client alone, as that client reads them.
+
+Shared by the child that receives them and the parent that acts on them. docs/protocol.md says when
+the room says which. Patterns only; knows no socket and no state.
+"""
+
+from __future__ import annotations
+
+import re
+
+# The beginning of the first line of a room, and all of it. Whoever says anything else is no room.
+GREETING = b"! welcome to room "
+WELCOME = re.compile(
+    rb"! welcome to room (?P<room>.+): you are (?P<nick>\S+), (?P<count>\d+) (?:is|are) here; .*\n"
+)
+JOINED = re.compile(
+    rb"! joined (?P<room>.+) as (?P<nick>\S+): key (?P<key>\S+), "
+    rb"offset (?P<offset>\d+), end (?P<end>\d+), (?P<count>\d+) (?:is|are) here\n"
+)
+NOT_RESUMED = re.compile(rb"! not resumed: (?P<reason>.*)\n")
+RENAMED = re.compile(rb"! you are (?P<nick>\S+) now(?:: key (?P<key>\S+))?\n")
+KICKED = re.compile(rb"! (?P<what>you were kicked by .*)\n")
+NOT_RECORDED = re.compile(rb"! not recorded: (?P<reason>.*)")
+
+WHO = b"/who\n"
+HERE = re.compile(rb"! (?P<count>\d+) (?:is|are) here: (?P<nicks>.*)")
+HERE_TOO = re.compile(rb"! and: (?P<nicks>.*)")
+
+# What answers no command: the one is the end of a change of nick, the other a warning.
+NO_ANSWER = re.compile(rb"! (?:you are \S+ now|slowly: )")
+
+# Whatever is no record: a private message, or one of the above.
+PRIVATE = re.compile(rb"^(?!\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ).*\n", re.MULTILINE)
