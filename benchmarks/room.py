@@ -103,12 +103,14 @@ class Figures:
         self.values: dict[Key, list[float]] = defaultdict(list)  # ms, or million deliveries/s
         self.load: dict[Key, list[float]] = defaultdict(list)  # the generator's share of a core
         self.faults: dict[Key, list[str]] = defaultdict(list)
+        self.width: dict[str, float] = {}  # by contender: bytes of a line when it is delivered
         self.stopped: list[Stopped] = []
         self.failed: list[str] = []
 
     def add_talk(self, key: Key, talk: Talk) -> None:
         self.values[key].append(talk.rate / 1e6)
         self.load[key].append(talk.cpu)
+        self.width[key[2]] = talk.bytes / max(1, talk.deliveries)
         self.add_faults(key, talk.faults)
 
     def add_faults(self, key: Key, faults: list[str]) -> None:
@@ -317,8 +319,11 @@ def _print_table(rows: list[Row]) -> None:
 def _print_notes(figures: Figures, names: list[str]) -> None:
     print("\nms: until the last member has a line said in a quiet room; M/s: million deliveries")
     print("generator: its processor time, of one core, while it measured")
+    print("a line has 60 bytes when it is said; when it is delivered:")
     for name in names:
-        print(f"{name}: {CONTENDERS[name].note}; {CONTENDERS[name].window:,} lines under way")
+        bytes_ = f"{figures.width[name]:.0f} bytes" if name in figures.width else "not measured"
+        contender = CONTENDERS[name]
+        print(f"  {name}: {bytes_}; {contender.note}; {contender.window:,} lines under way")
     for key, faults in figures.faults.items():
         if faults:
             print(f"{_title(key)}: in {len(faults)} of {len(figures.values[key])}: {faults[0]}")

@@ -36,7 +36,7 @@
 #define BATCH 1000           /* lines in one send at most */
 #define JOINING 8            /* at a time; ncat's backlog is 10 */
 #define BUFFER (256 * 1024)  /* small enough for a processor's cache */
-#define QUIET 0.5            /* s without a byte: everything has been said */
+#define QUIET 1.0            /* s without a byte: whoever has come or gone has been announced */
 #define PATIENCE 60.0        /* s for a step; what is missing then is reported as missing */
 #define STALLED 5.0          /* s without a byte while something is missing */
 
@@ -54,7 +54,7 @@ static struct member members[MEMBERS + 1], *deaf;
 static int count, poller, port;
 static bool irc;
 static char buffer[BUFFER];
-static uint64_t dropped;
+static uint64_t dropped, taken; /* members; bytes */
 static double latest; /* when the last byte came */
 
 /* What the sample member saw; it is the last one that joined. */
@@ -178,6 +178,7 @@ static void drain(struct member *m)
     ssize_t length = recv(m->fd, buffer, sizeof buffer, MSG_DONTWAIT);
     if (length > 0) {
         m->got += newlines(buffer, length);
+        taken += length;
         m->greeted = m->greeted || greets(buffer, length);
         if (sample.looking && m == &members[count - 1])
             look_at(buffer, length);
@@ -363,6 +364,7 @@ static void talk(int speakers, double seconds, uint64_t window)
     uint64_t batch = window / (2 * speakers), already = total_sent(), total = already;
     batch = batch < 1 ? 1 : batch > BATCH ? BATCH : batch;
     double started = now(), used = cpu();
+    taken = 0;
     bool said = false;
     int first = 0, start = 0;
     latest = started;
@@ -392,31 +394,38 @@ static void talk(int speakers, double seconds, uint64_t window)
     }
     double wall = latest - started, share = (cpu() - used) / (now() - started);
     uint64_t extra, lines = total - already;
-    printf("{\"lines\": %lu, \"deliveries\": %lu, \"seconds\": %.6f, \"cpu\": %.4f, ", lines,
-           lines * (count - 1) - missing(total, &extra), wall, share);
+    printf("{\"lines\": %lu, \"deliveries\": %lu, \"bytes\": %lu, \"seconds\": %.6f, "
+           "\"cpu\": %.4f, ",
+           lines, lines * (count - 1) - missing(total, &extra), taken, wall, share);
     print_faults(total);
+}
+
+/* The room says who has come or gone: not at once, and on a busy disk late. */
+static void wait_for_announcement(uint64_t before)
+{
+    for (double started = now(); members[0].got == before && now() - started < PATIENCE;)
+        turn(0.1);
+    settle();
+    puts("{}");
 }
 
 static void stop_reading(void)
 {
+    uint64_t before = members[0].got;
     deaf = &members[MEMBERS];
     *deaf = (struct member){.fd = -1};
     enter(deaf, MEMBERS);
     for (double started = now(); !deaf->greeted && now() - started < PATIENCE;)
         turn(0.1);
     epoll_ctl(poller, EPOLL_CTL_DEL, deaf->fd, NULL);
-    settle();
-    puts("{}");
+    wait_for_announcement(before);
 }
 
 static void go_away(void)
 {
     uint64_t before = members[0].got;
     close(deaf->fd);
-    for (double started = now(); members[0].got == before && now() - started < PATIENCE;)
-        turn(0.1); /* it is said that one has left: a busy disk can delay that */
-    settle();
-    puts("{}");
+    wait_for_announcement(before);
 }
 
 static void obey(void)

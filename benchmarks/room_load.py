@@ -41,6 +41,7 @@ class Talk(NamedTuple):
     """What came of speakers who said as much as the room took."""
 
     deliveries: int  # lines that somebody got
+    bytes: int  # of all of them, with what the room puts around a line
     seconds: float  # from the first line said to the last one delivered
     cpu: float  # the generator's processor time / wall time
     faults: list[str]
@@ -79,7 +80,9 @@ class Load:
     def talk(self, speakers: int, seconds: float, window: int) -> Talk:
         """`window` lines at most are said and not yet seen by one of the members."""
         answer = self._tell(f"talk {speakers} {seconds:g} {window}")
-        return Talk(answer["deliveries"], answer["seconds"], answer["cpu"], _faults(answer))
+        fields = ("deliveries", "bytes", "seconds", "cpu")
+        deliveries, taken, seconds, cpu = (answer[field] for field in fields)
+        return Talk(deliveries, taken, seconds, cpu, _faults(answer))
 
     def stop_reading(self) -> None:
         """One member more, who reads nothing after the greeting, and is not counted."""
