@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
+import pwd
 import socket
 
-from duplex import talk, tcp
+from duplex import record, tcp
+from duplex.again import BACKOFF, BACKOFF_LIMIT, Again
 from duplex.errors import UnableToConnect, UsageError, say_status
+from duplex.joined import Joined
 from duplex.process import Signals, pause
-from duplex.record import check_nick
+from duplex.record import NICK_LIMIT, check_nick
+from duplex.talk import add_arguments as add_talk_arguments
 from duplex.transcript import Transcript
 
 EXAMPLE = """\
 example:
   duplex connect 127.0.0.1 8000              talk; quit, bye or Ctrl-D ends
   duplex connect --retry --verbatim HOST 8000 < file
+  duplex connect --nick ann 127.0.0.1 5000   in a room (duplex room 5000): be called ann there
 """
 LOG = "logs/server_input.log"
-BACKOFF, BACKOFF_LIMIT = 0.1, 5.0  # s before the second attempt, doubled up to the limit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,13 +38,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--retry", action="store_true", help="try again until the other side is there"
     )
-    talk.add_arguments(parser, LOG, "server")
+    parser.add_argument(
+        "--nick", metavar="NAME", help="what to be called in a room (the login name)"
+    )
+    parser.add_argument(
+        "--no-retry",
+        action="store_true",
+        help="in a room, end when the connection is lost, instead of going on in a new one",
+    )
+    add_talk_arguments(parser, LOG, "server")
 
 
 def run(options: argparse.Namespace) -> int:
     """Talk to whoever listens there; the exit status."""
     tcp.check_port(options.port)
     check_nick(options.peer)
+    options.explicit = options.nick is not None
+    options.nick = check_nick(options.nick) if options.explicit else _login_name()
     if not 0 < options.timeout < float("inf"):
         raise UsageError("--timeout takes a number of seconds above 0")
     transcript = None if options.no_log else Transcript.open(options.log)
@@ -47,8 +62,21 @@ def run(options: argparse.Namespace) -> int:
     sock = _connected(options, signals)
     peer = tcp.where(sock.getpeername())
     tcp.prepare(sock)
-    talk.begin(f"connected to {peer}", transcript, options)
-    return talk.Talk(sock, peer, options, signals, transcript).run().status
+    begun = f"connected to {peer}"
+    say_status(f"{begun}, not encrypted")
+    again = None if options.no_retry else Again(options.host, options.port, options.timeout)
+    talk = Joined(sock, peer, options, signals, transcript, record.event(begun), again)
+    return talk.run().status
+
+
+def _login_name() -> str:
+    """As far as it can be a nick; "guest" if none of it can."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user without an entry, as containers have them
+        name = ""
+    kept = "".join(c for c in name if c.isprintable() and not c.isspace() and c not in "<>")
+    return kept.lstrip("/!-*")[:NICK_LIMIT] or "guest"
 
 
 def _connected(options: argparse.Namespace, signals: Signals) -> socket.socket:

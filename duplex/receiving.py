@@ -52,6 +52,7 @@ class Report:
 
     def __init__(self, fd: int, signals: Signals) -> None:
         self.fd = fd
+        self.signals = signals
         self.stops = {signals.fd: select.POLLIN, fd: 0}  # a signal; POLLERR: nobody reads this
 
     def tell(self, line: str) -> None:
@@ -145,16 +146,21 @@ class Receiving:
             ending = self._until_end()
         except OSError as error:  # of the output: the socket's are met where it is read
             ending = f".unshown {reason_of(error)}"
-        self._report.tell(ending)
+        if ending:
+            self._report.tell(ending)
         return EXIT_OK
 
     def _until_end(self) -> str:
         events = {**self._report.stops, self._sock.fileno(): select.POLLIN}
         while True:
-            if wait(events).keys() & self._report.stops.keys():
+            if wait(events, self._seconds()).keys() & self._report.stops.keys():
                 return self._drain()
             if ending := self._one_read():
                 return ending
+
+    def _seconds(self) -> float | None:
+        """How long to wait for the peer before a look at the clock."""
+        return None
 
     def _drain(self) -> str:
         """Deliver what is already here, and not what may still come."""
@@ -163,7 +169,7 @@ class Receiving:
             here -= CHUNK
             if ending := self._one_read():
                 return ending
-        self._deliver(self._receiver.end(cut_off=True))
+        self._end(cut_off=True)
         return ".stopped"
 
     def _one_read(self) -> str:
@@ -173,15 +179,23 @@ class Receiving:
         except BlockingIOError:
             return ""
         except OSError as error:
-            self._deliver(self._receiver.end(cut_off=True))
+            self._end(cut_off=True)
             return f".lost {reason_of(error)}"
         if not data:
-            self._deliver(self._receiver.end(cut_off=False))
+            self._end(cut_off=False)
             return ".left"
+        return self._take(data)
+
+    def _take(self, data: bytes) -> str:
+        """Deliver what was read; the report of how it ended, or "" to go on."""
         said_bye = self._deliver(self._receiver.receive(data))
         if (answer := self._receiver.take_answer()) and not self._verbatim:
             self._report.tell(f".answer {answer.hex()}")
         return ".bye" if said_bye else ""
+
+    def _end(self, cut_off: bool) -> None:
+        """Nothing more comes: deliver what is left."""
+        self._deliver(self._receiver.end(cut_off))
 
     def _deliver(self, lines: bytes) -> bool:
         """Record, then show; True if the peer said bye, the last line that counts."""

@@ -26,7 +26,9 @@ from duplex.wire import plain
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
+    from duplex.receiving import Receiving, Report
     from duplex.terminal.screen import Screen
 
 FLUSH = 2.0  # s to get rid of what is still to be sent, once this side ends
@@ -118,7 +120,7 @@ class Talk:
 
     def run(self) -> Ending:
         """Fork and talk until it ends; the child is reaped and the socket closed on return."""
-        self.report_fd, child_end = os.pipe()
+        self.report_fd, child_end = self._open_channel()
         self._child = fork(lambda: self._be_the_child(child_end))
         os.close(child_end)
         if self._on_screen:
@@ -134,10 +136,13 @@ class Talk:
             self._screen.close()
         return self.ending
 
+    def _open_channel(self) -> tuple[int, int]:
+        """The parent's and the child's end of what the child reports through."""
+        return os.pipe()
+
     def _be_the_child(self, report_fd: int) -> int:
         """Only the child runs this: let go of the parent's half, then receive."""
-        # Imported here, because a parent that has something to send need not wait for it.
-        from duplex.receiving import Receiving, Report, shown_on_screen, shown_on_stdout
+        from duplex.receiving import Report
 
         transcript = self._recording.transcript
         mine = transcript.reopen() if transcript else None
@@ -148,15 +153,20 @@ class Talk:
         signals = Signals(ignored=(signal.SIGINT, signal.SIGHUP))
         unblock_signals()
         report = Report(report_fd, signals)
-        return Receiving(
-            self.sock,
-            plain.Receiver(),
-            self.peer,
-            Recording(mine, report.warn),
-            shown_on_screen(report) if self._on_screen else shown_on_stdout(report, self.peer),
-            report,
-            verbatim=self._verbatim,
-        ).run()
+        return self._receiving(report, Recording(mine, report.warn)).run()
+
+    def _receiving(self, report: Report, recording: Recording) -> Receiving:
+        """Only the child runs this: what all the rest of it is."""
+        # Imported here, because a parent that has something to send need not wait for it.
+        from duplex.receiving import Receiving
+
+        return Receiving(*self._for_receiving(report, recording), verbatim=self._verbatim)
+
+    def _for_receiving(self, report: Report, recording: Recording) -> tuple[Any, ...]:
+        from duplex.receiving import shown_on_screen, shown_on_stdout
+
+        show = shown_on_screen(report) if self._on_screen else shown_on_stdout(report, self.peer)
+        return self.sock, plain.Receiver(), self.peer, recording, show, report
 
     # From here on, all is the parent's. These the screen calls, too:
 
@@ -178,29 +188,20 @@ class Talk:
 
     def read_report(self) -> bytes:
         """What the child tells: acts on it, and returns the records that are to be shown."""
-        data = os.read(self.report_fd, CHUNK)
+        data = self._read_channel()
         if not data:
             self._child_ended()
             return b""
         lines = (self._unread_report + data).split(b"\n")
         self._unread_report = lines.pop()
-        records = []
-        for line in lines:
-            if line[:1].isdigit():
-                records.append(line + b"\n")
-            elif line.startswith(b"!"):
-                self.tell(line[1:].decode())
-            else:
-                word, _, reason = line[1:].decode().partition(" ")
-                self._on_report(word, reason)
-        return b"".join(records)
+        return b"".join(map(self._on_line, lines))
 
     def pump(self) -> None:
         """Give the kernel what it takes of what is outgoing; shut our half when all is said."""
         try:
-            while not self._broken and (self.outgoing or self._take_answer()):
+            while not self._broken and (self.outgoing or self._take_more()):
                 self.outgoing = self.outgoing[self.sock.send(self.outgoing) :]
-            if not self.sending and not self._shut:
+            if not self.sending and not self._shut and self._may_shut():
                 self._shut = True
                 self.sock.shutdown(socket.SHUT_WR)
         except BlockingIOError:
@@ -248,7 +249,7 @@ class Talk:
             events[self.report_fd] = select.POLLIN
         if self.outgoing and not self._broken:
             events[self.sock.fileno()] = select.POLLOUT
-        elif self.sending and not self._broken:
+        elif self._takes_input():
             events[_STDIN] = select.POLLIN
             if not self._hearing:  # the socket, only for its end: is the peer gone altogether?
                 events[self.sock.fileno()] = 0
@@ -298,12 +299,34 @@ class Talk:
         if self._typed.word:
             self._leave(EXIT_OK)
 
-    def _take_answer(self) -> bool:
-        """Make the answer outgoing, if there is one and this is the place for it."""
+    def _takes_input(self) -> bool:
+        """Whether stdin is to be read."""
+        return self.sending and not self._broken
+
+    def _may_shut(self) -> bool:
+        """Whether the end of what is typed is the end of what is sent."""
+        return True
+
+    def _take_more(self) -> bool:
+        """Make more outgoing, if there is any: an answer of the child's, between two lines."""
         if not self._answer or not self._between_lines or self._shut:
             return False
         self.outgoing, self._answer = self._answer, b""
         return True
+
+    def _read_channel(self) -> bytes:
+        return os.read(self.report_fd, CHUNK)
+
+    def _on_line(self, line: bytes) -> bytes:
+        """One line of a report: what of it is to be shown."""
+        if line[:1].isdigit():
+            return line + b"\n"
+        if line.startswith(b"!"):
+            self.tell(line[1:].decode())
+        else:
+            word, _, reason = line[1:].decode().partition(" ")
+            self._on_report(word, reason)
+        return b""
 
     def _record_own(self, lines: bytes) -> None:
         if lines:

@@ -149,6 +149,19 @@ def _bound(family: int, address: Address) -> socket.socket:
                 raise
 
 
+def invitation(address: Address) -> str:
+    """What a listener says first: where it listens, who can reach that, and how to join."""
+    host, port = address[:2]
+    place = where(address)
+    if host.startswith("127.") or host == "::1":
+        reach = ", this machine only (--host 0.0.0.0 opens it to others)"
+    else:
+        reach = ""
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    return f"listening on {place}{reach}; join with: duplex connect {host} {port}"
+
+
 def connect(host: str, port: int, timeout: float, signals: Signals) -> socket.socket:
     """A connection to the first address of `host` that answers, each within `timeout` seconds.
 
@@ -205,7 +218,12 @@ def prepare(sock: socket.socket) -> None:
 
 
 def unacknowledged(sock: socket.socket) -> int:
-    """Bytes handed to the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
+    """Bytes handed to the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7)).
+
+    0 for a socket that is not TCP's: what the kernel has taken of it is there.
+    """
+    if sock.family == socket.AF_UNIX:
+        return 0
     return _queued(sock, termios.TIOCOUTQ)
 
 
@@ -228,6 +246,8 @@ def round_trip(sock: socket.socket) -> float:
 
 def is_closed(sock: socket.socket) -> bool:
     """Whether the connection is over in both directions: reset, or shut and all acknowledged."""
+    if sock.family == socket.AF_UNIX:
+        return bool(wait({sock.fileno(): 0}, 0))  # POLLHUP
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[_STATE] == _CLOSE
 
 
@@ -252,6 +272,8 @@ class Pulse:
 
     def check(self) -> None:
         """Look, every CHECK_EVERY seconds while bytes are unacknowledged. Raises TimeoutError."""
+        if self._sock.family == socket.AF_UNIX:
+            return  # whoever is at the other end is on this machine: its death is told at once
         info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SND_WND + 4)
         if info[_STATE] == _CLOSE or len(info) < _SND_WND + 4:
             return  # gone already, or a kernel before 5.4, which does not tell the window

@@ -21,7 +21,6 @@ MARKS_LIMIT = 8  # combining marks in a row: no language needs more, a pile of t
 TELNET_LIMIT = 1024  # bytes of a telnet subnegotiation; a longer one is taken for text
 
 _CUT = "…".encode()
-_ROOM = LINE_LIMIT - 2 * len(_CUT)  # what fits between two marks
 
 # Of clean ASCII text nothing is left without these; what is left of other text is worth a look.
 _HARMLESS = bytes([*b"\t\n", *range(0x20, 0x7F)])
@@ -47,11 +46,13 @@ class Text:
     However the bytes are split between calls, the lines are the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = LINE_LIMIT) -> None:
+        self._limit = limit  # bytes of a line
+        self._room = limit - 2 * len(_CUT)  # what fits between two marks
         self.timing_mark_asked = False  # a telnet has asked for one; whoever answers resets it
         self._held = b""  # the beginning of a telnet command
         self._after_cr = False  # a CR has ended the line; an LF or NUL right after it is its tail
-        self._tail = b""  # raw bytes of the unfinished line, at most LINE_LIMIT
+        self._tail = b""  # raw bytes of the unfinished line, at most _limit
         self._going_on = False  # the unfinished line goes on from a piece already given out
 
     def feed(self, data: bytes) -> bytes:
@@ -74,7 +75,7 @@ class Text:
         self._tail = b""
         lines = self._lines(whole)
         self._tail = data[end:]
-        return lines + self._overflow() if len(self._tail) > LINE_LIMIT else lines
+        return lines + self._overflow() if len(self._tail) > self._limit else lines
 
     def end(self) -> bytes:
         """The last line, newline-ended, if the stream stopped in the middle of one; else b""."""
@@ -91,9 +92,9 @@ class Text:
         return bool(self._tail or self._held)
 
     def _lines(self, whole: bytes) -> bytes:
-        if not self._going_on and not _too_long(whole):
+        if not self._going_on and not _too_long(whole, self._limit):
             safe = whole if _is_clean(whole) else _made_visible(whole)
-            if safe is whole or not _too_long(safe):
+            if safe is whole or not _too_long(safe, self._limit):
                 return safe
         return b"".join(map(self._line, whole[:-1].split(b"\n")))
 
@@ -104,8 +105,8 @@ class Text:
     def _overflow(self) -> bytes:
         """The pieces of the unfinished line that no longer fit in one line, if any."""
         pieces = b""
-        while len(self._tail) > LINE_LIMIT - self._going_on * len(_CUT):
-            at = _boundary(self._tail, _ROOM)
+        while len(self._tail) > self._limit - self._going_on * len(_CUT):
+            at = _boundary(self._tail, self._room)
             pieces += self._piece(self._tail[:at], more=True)
             self._tail = self._tail[at:]
         return pieces
@@ -113,13 +114,13 @@ class Text:
     def _piece(self, raw: bytes, more: bool) -> bytes:
         """`raw`, made safe, as one line, or as several where making it visible made it too long.
 
-        Between two marks there is always room, so each line given out is within LINE_LIMIT.
+        Between two marks there is always room, so each line given out is within the limit.
         """
         safe = raw if _is_clean(raw) else _made_visible(raw)
         lines = b""
         while True:
-            fits = len(safe) + (self._going_on + more) * len(_CUT) <= LINE_LIMIT
-            at = len(safe) if fits else _boundary(safe, _ROOM)
+            fits = len(safe) + (self._going_on + more) * len(_CUT) <= self._limit
+            at = len(safe) if fits else _boundary(safe, self._room)
             lines += _CUT * self._going_on + safe[:at] + _CUT * (more or not fits) + b"\n"
             safe = safe[at:]
             self._going_on = more or not fits
@@ -171,11 +172,11 @@ def _fewer_marks(match: re.Match[str]) -> str:
     return "".join(kept)
 
 
-def _too_long(lines: bytes) -> bool:
-    """Whether any line of `lines` is over LINE_LIMIT: looks once in each stretch of that length."""
+def _too_long(lines: bytes, limit: int) -> bool:
+    """Whether any line of `lines` is over `limit`: looks once in each stretch of that length."""
     start, end = 0, len(lines)
-    while end - start > LINE_LIMIT + 1:
-        newline = lines.rfind(b"\n", start, start + LINE_LIMIT + 1)
+    while end - start > limit + 1:
+        newline = lines.rfind(b"\n", start, start + limit + 1)
         if newline < 0:
             return True
         start = newline + 1

@@ -54,6 +54,11 @@ class Typed:
         """What is to be sent when there is no more to come."""
         return self.feed(b"\n") if self._tail or self._inside else b""
 
+    def take_tail(self) -> bytes:
+        """The unfinished line: somebody else has it from now on."""
+        tail, self._tail = self._tail, b""
+        return tail
+
     def _until_word(self, lines: bytes) -> bytes:
         first = lines.find(b"\n") + 1 if self._inside else 0
         rest = lines[first:] if first else lines

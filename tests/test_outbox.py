@@ -1,4 +1,4 @@
-"""The outbox, and which records are one's own: a connection lost at any byte loses, doubles nothing.
+"""The outbox, and which records are one's own: a connection lost at any byte loses nothing.
 
 Against a model of a room: a transcript, a member that takes lines one by one, two streams of bytes
 that are cut anywhere.

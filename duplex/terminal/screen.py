@@ -11,7 +11,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from typing import TextIO, cast
 
 from prompt_toolkit.application import Application, run_in_terminal
@@ -20,15 +19,23 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
-from prompt_toolkit.layout import BufferControl, FormattedTextControl, HSplit, Layout, Window
+from prompt_toolkit.layout import (
+    BufferControl,
+    ConditionalContainer,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    Window,
+)
 from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from duplex.terminal.paint import painted, painted_own
+from duplex.terminal.face import Face
 from duplex.terminal.terminal import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from duplex.joined import Joined
     from duplex.talk import Talk
 
 REDRAW_EVERY = 1.0  # s: the bar shows how long the talk has lasted
@@ -41,6 +48,9 @@ class Screen:
     def __init__(self, talk: Talk) -> None:
         self.running = False
         self._talk = talk
+        self._face = Face(talk)
+        self._completions: list[str] = []  # what a further Tab comes to, the present one first
+        self._writing_fd = -1  # the socket that is waited for to take more
         self._unprinted = b""
         self._printing: asyncio.Task[None] | None = None
         self._terminal = Terminal(_STDOUT, sys.stdout.encoding, talk.signals)
@@ -58,9 +68,11 @@ class Screen:
             wrap_lines=True,
             dont_extend_height=True,
         )
-        bar = Window(FormattedTextControl(self._bar), height=1, style="reverse")
+        pending = Window(FormattedTextControl(self._pending), dont_extend_height=True, style="dim")
+        bar = Window(FormattedTextControl(lambda: self._face.bar()), height=1, style="reverse")
+        above = ConditionalContainer(pending, Condition(lambda: bool(self._face.pending())))
         return Application(
-            Layout(HSplit([line, bar])),
+            Layout(HSplit([above, line, bar])),
             key_bindings=self._keys(),
             refresh_interval=REDRAW_EVERY,
             erase_when_done=True,
@@ -70,13 +82,19 @@ class Screen:
     def run(self) -> None:
         asyncio.run(self._run())
 
+    def enter_room(self, joined: Joined) -> None:
+        """The peer is a room."""
+        from duplex.terminal.room_face import RoomFace
+
+        self._face = RoomFace(joined)
+
     def tell(self, text: str) -> None:
         """Print a line of our own above the input line."""
         self._print(text.encode() + b"\n")
 
     def show_late(self, records: bytes) -> None:
         """Show what still comes when `run` has returned."""
-        self._terminal.write_bytes(painted(records))
+        self._terminal.write_bytes(self._face.painted(records))
 
     def close(self) -> None:
         self._terminal.close()
@@ -95,7 +113,7 @@ class Screen:
             ticking.cancel()
             for fd in (talk.signals.fd, talk.report_fd):
                 loop.remove_reader(fd)
-            loop.remove_writer(talk.sock.fileno())
+            self._wait_to_write(-1)
         if self._printing:
             await self._printing
         self._write()
@@ -124,6 +142,10 @@ class Screen:
         def _enter(event: KeyPressEvent) -> None:
             event.current_buffer.validate_and_handle()
 
+        @keys.add("tab")
+        def _complete(event: KeyPressEvent) -> None:
+            self._complete(event.current_buffer)
+
         @keys.add(Keys.BracketedPaste)
         def _paste(event: KeyPressEvent) -> None:
             buffer = event.current_buffer
@@ -137,7 +159,7 @@ class Screen:
 
     def _accept(self, buffer: Buffer) -> bool:
         """Enter: say the line. Returns False, so that the input line is cleared."""
-        self._print(painted_own(buffer.text))
+        self._print(self._face.echo(buffer.text))
         self._talk.say(buffer.text.encode("utf-8", "replace") + b"\n")
         self._send_the_rest()
         self._leave_if_over()
@@ -149,17 +171,22 @@ class Screen:
         self._leave_if_over()
 
     def _on_report(self) -> None:
-        self._print(painted(self._talk.read_report()))
+        self._print(self._face.painted(self._talk.read_report()))
         self._send_the_rest()
         self._leave_if_over()
 
     def _send_the_rest(self) -> None:
         """Go on sending whenever the kernel takes more."""
-        loop, fd = asyncio.get_running_loop(), self._talk.sock.fileno()
-        if self._talk.outgoing:
+        self._wait_to_write(self._talk.sock.fileno() if self._talk.outgoing else -1)
+
+    def _wait_to_write(self, fd: int) -> None:
+        """Be called when that descriptor takes more, and no other; -1: none."""
+        loop = asyncio.get_running_loop()
+        if self._writing_fd not in (-1, fd):
+            loop.remove_writer(self._writing_fd)
+        if fd not in (-1, self._writing_fd):
             loop.add_writer(fd, self._on_writable)
-        else:
-            loop.remove_writer(fd)
+        self._writing_fd = fd
 
     def _on_writable(self) -> None:
         self._talk.pump()
@@ -198,10 +225,17 @@ class Screen:
         lines, self._unprinted = self._unprinted, b""
         self._terminal.write_bytes(lines)
 
-    def _bar(self) -> str:
-        talk = self._talk
-        minutes, seconds = divmod(int(time.monotonic() - talk.started), 60)
-        hours, minutes = divmod(minutes, 60)
-        clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-        transcript = talk.transcript_path or "no transcript"
-        return f" {talk.peer} {talk.address} · {clock} · not encrypted · {transcript} "
+    def _pending(self) -> str:
+        """Each on a row, cut at the screen's edge."""
+        return "\n".join(self._face.pending())
+
+    def _complete(self, buffer: Buffer) -> None:
+        """Tab: complete to the first candidate, then to the next ones in turn."""
+        before = buffer.document.text_before_cursor
+        if self._completions and before == self._completions[0]:
+            self._completions.append(self._completions.pop(0))
+        else:
+            self._completions = self._face.candidates(before)
+        if self._completions:
+            buffer.delete_before_cursor(len(before))
+            buffer.insert_text(self._completions[0])

@@ -7,6 +7,7 @@ half characters, noise; the boundary in text.py makes lines of it.
 from __future__ import annotations
 
 from duplex import wire
+from duplex.record import LINE_LIMIT
 
 # IAC WONT TIMING-MARK. After an interrupt (Ctrl-C) telnet asks for the mark, and shows nothing of
 # what comes until it is answered: RFC 860.
@@ -24,12 +25,12 @@ class Sender(wire.Sender):
 
 
 class Receiver(wire.Receiver):
-    """Bytes to lines of safe text."""
+    """Bytes to lines of safe text, each of `limit` bytes at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = LINE_LIMIT) -> None:
         from duplex.text import Text  # only the process that receives needs the boundary
 
-        self._text = Text()
+        self._text = Text(limit)
 
     def receive(self, data: bytes) -> bytes:
         return self._text.feed(data)

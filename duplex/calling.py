@@ -1,0 +1,181 @@
+"""The parent of `duplex connect` until it is known whether a person or a room answers.
+
+A person is talked to at once, as in any talk. A room greets first (docs/protocol.md), and the child
+tells of it (following.py); so for a moment nothing is said that could not be said in a room, too,
+and stdin's end is not passed on. joined.py goes on from there.
+
+    UNKNOWN ─► PAIR        the peer says something that is no welcome
+       ├─────► GUESSED     it says nothing: a person, as far as one can tell; then PAIR, or a room
+       └─────► ROOM                  GUEST: a room whose welcome came too late for us to be more
+
+This file knows what is sent before, and nothing of what is said in a room.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from duplex import record
+from duplex.opening import Opening
+from duplex.talk import CHUNK, Ending, Talk
+from duplex.tcp import round_trip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from duplex.again import Again
+    from duplex.process import Signals
+    from duplex.receiving import Receiving, Report
+    from duplex.transcript import Recording, Transcript
+
+HOLD, ROUND_TRIPS = 0.1, 4  # s, and round trips besides, that a room has for its welcome
+HOLD_EXPLICIT = 5.0  # s, where --nick says that a room is expected
+
+UNKNOWN, GUESSED, PAIR, GUEST, ROOM = "unknown", "guessed", "pair", "guest", "room"
+
+
+class Calling(Talk):
+    """What Joined is, as long as its connection is not to a room."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: str,
+        options: argparse.Namespace,
+        signals: Signals,
+        transcript: Transcript | None,
+        begun: bytes,
+        again: Again | None = None,
+    ) -> None:
+        super().__init__(sock, address, options, signals, transcript)
+        self.state = UNKNOWN
+        self.opening = Opening(options.verbatim)
+        self._begun = begun  # the record of the connection, until it is in the transcript
+        self._own = b""  # the records of --both until then
+        self._again = again
+        hold = HOLD + ROUND_TRIPS * round_trip(sock)
+        self._hold_until = time.monotonic() + (HOLD_EXPLICIT if options.explicit else hold)
+        self._channel: socket.socket
+        self._handed: list[int] = []  # descriptors that the child has handed over
+
+    @property
+    def in_room(self) -> bool:
+        return self.state == ROOM
+
+    # The child, and the channel to it:
+
+    def _open_channel(self) -> tuple[int, int]:
+        self._channel, theirs = socket.socketpair()
+        return self._channel.fileno(), theirs.detach()
+
+    def _read_channel(self) -> bytes:
+        try:
+            data, fds, _, _ = socket.recv_fds(self._channel, CHUNK, 4)
+        except ConnectionResetError:  # the child died before it read what it was told
+            return b""
+        self._handed += fds
+        return data
+
+    def _child_ended(self) -> None:
+        self._channel.detach()
+        super()._child_ended()
+
+    def _receiving(self, report: Report, recording: Recording) -> Receiving:
+        """Only the child runs this."""
+        from duplex.following import Following
+
+        following = Following(*self._for_receiving(report, recording), verbatim=self._verbatim)
+        following.prepare(self._begun, self._again, on_screen=self._on_screen)
+        return following
+
+    # What is typed:
+
+    def say(self, data: bytes) -> None:
+        if self.state == UNKNOWN:
+            self._send(self.opening.feed(data))
+        else:
+            super().say(data)
+
+    def stop_saying(self) -> None:
+        if self.state == UNKNOWN:
+            self.sending = False
+        else:
+            super().stop_saying()
+
+    def _takes_input(self) -> bool:
+        return super()._takes_input() and not (self.state == UNKNOWN and self.opening.holds)
+
+    def _may_shut(self) -> bool:
+        return self.state != UNKNOWN or self.ending is not None
+
+    def _send(self, data: bytes) -> None:
+        if self.state in (UNKNOWN, GUESSED):
+            self.opening.went_out(data)
+        super()._send(data)
+
+    # Time, and what the child finds out:
+
+    def _turn(self, seconds: float | None) -> None:
+        if self.state == UNKNOWN:
+            left = max(0.0, self._hold_until - time.monotonic())
+            seconds = left if seconds is None else min(left, seconds)
+        super()._turn(seconds)
+
+    def check_pulse(self) -> None:
+        if self.state == UNKNOWN and time.monotonic() >= self._hold_until:
+            self._guess()
+        super().check_pulse()
+
+    def _guess(self) -> None:
+        """It says nothing: then it is not a room, unless it is a slow one."""
+        self.state = GUESSED
+        self._say_what_waits(self.opening.release())
+
+    def _say_what_waits(self, data: bytes) -> None:
+        """What was typed until it was known how to say it, its end included."""
+        ended, self.sending = not self.sending, True
+        self.say(data)
+        if ended:
+            self.stop_saying()
+
+    def _on_report(self, word: str, reason: str) -> None:
+        if word == "begun":
+            self._record_beginning(b"")
+        elif word == "pair":
+            if self.state == UNKNOWN:
+                self._guess()
+            self.state = PAIR
+        elif word == "welcome" and (self._shut or not self.opening.is_whole):
+            self.state = GUEST
+            self.tell("this is a room, and you are a guest in it: --nick NAME waits to be greeted")
+        elif word == "welcome":
+            self.state = ROOM
+            self._begun = self._own = b""
+            self._enter()
+            self._on_report(word, reason)
+        else:
+            super()._on_report(word, reason)
+
+    def _enter(self) -> None:
+        """It is a room: what has been said, and what waits, is to be said in it."""
+        raise NotImplementedError
+
+    # The transcript: that of a room is the room's, so the beginning of a talk waits for the answer.
+
+    def _record_own(self, lines: bytes) -> None:
+        if self._begun and lines:
+            self._own += record.said("me", lines)
+        else:
+            super()._record_own(lines)
+
+    def _announce(self, ending: Ending) -> None:
+        self._record_beginning(self._begun)
+        super()._announce(ending)
+
+    def _record_beginning(self, begun: bytes) -> None:
+        """`begun` is b"" if the child has recorded it."""
+        records, self._begun, self._own = begun + self._own, b"", b""
+        if records:
+            self._recording.record(records)

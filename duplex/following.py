@@ -1,0 +1,239 @@
+"""The child of `duplex connect`: in a talk as any receiver, and in a room as one who follows it.
+
+Which of the two it is, the peer's first line tells. In a room the lines are the room's records:
+they are appended to the transcript as they are, their bytes counted (docs/protocol.md: the offset),
+and shown unless they are one's own. A lost connection is made again here, and its socket handed to
+the parent, which does all the speaking. Like any receiver it never sends, and never reads the
+keyboard.
+
+What it tells its parent besides what receiving.py lists; the channel is a socket pair:
+
+    .begun                         the connection stands in the transcript: it is no room so far
+    .pair                          what the peer said first is no room's welcome
+    .welcome OFFSET COUNT ROOM     a room greets; OFFSET is how far its transcript is known
+    .joined NICK KEY COUNT ROOM    it has let us in
+    .current                       all that was recorded before that has been read
+    .renamed NICK KEY              it calls us so now
+    .anew REASON                   it does not let us go on from where we were
+    .over REASON                   it has closed, or closed us out: the end that follows is the end
+    .connection                    (with a descriptor) a new connection
+    =2026-… <ann> hello            one's own record
+    ~! 3 are here: ann, bob, eve   a line for this client alone
+
+and what it is told: `again`, after a loss it has reported.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+
+from duplex import record
+from duplex.answers import GREETING, JOINED, KICKED, NOT_RESUMED, PRIVATE, RENAMED, WELCOME
+from duplex.mine import Mine
+from duplex.process import wait
+from duplex.receiving import Output, Receiving, Stopped
+from duplex.wire import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.again import Again
+
+GREETING_LIMIT = 1024  # bytes of a welcome, and more
+QUIET = 1.0  # s without a word of the peer, until its connection is recorded as that of a talk
+HANDSHAKE = 15.0  # s for a room to let us in again: a stale member of ours may have to end first
+# A record's text can be as long as a line; before it stand the stamp, a nick and some brackets.
+RECORD_LIMIT = record.LINE_LIMIT + record.STAMP_LENGTH + 4 * record.NICK_LIMIT + 8
+
+
+class Following(Receiving):
+    """`run` is all that the process does. Call `prepare` first."""
+
+    def prepare(self, begun: bytes, again: Again | None, *, on_screen: bool) -> None:
+        """`begun` is the record of the connection, `again` the way back to the peer, if any."""
+        self._begun = begun  # b"" once recorded
+        self._again = again
+        self._on_screen = on_screen
+        self._greeting: bytes | None = b""  # what has come of the first line; None: all of it
+        self._in_room = False
+        self._mine = Mine()
+        self._offset = 0
+        self._before = -1  # what was recorded before we were let in ends here; -1: it has been read
+        self._may_resume = False
+        self._over = False
+        self._deadline = time.monotonic() + QUIET
+        self._to_parent = Output(self._report.fd, self._report)
+        self._to_stdout = None if on_screen else Output(1, self._report)
+
+    def _until_end(self) -> str:
+        while True:
+            ending = super()._until_end()
+            if ending == ".stopped" or not self._in_room:
+                self._begin()
+                return ending
+            self._report.tell(ending)
+            try:
+                if self._over or not self._again or not self._told_again():
+                    return ""
+                self._connect_again(self._again)
+            except Stopped:
+                return ".stopped"
+
+    def _seconds(self) -> float | None:
+        return max(0.0, self._deadline - time.monotonic()) if self._deadline else None
+
+    def _one_read(self) -> str:
+        if self._deadline and time.monotonic() >= self._deadline:
+            self._deadline = 0.0
+            if self._in_room:
+                return ".lost the room does not let us in"
+            self._begin()
+        return super()._one_read()
+
+    def _take(self, data: bytes) -> str:
+        if self._greeting is not None:
+            return self._look_at_greeting(data)
+        if self._in_room:
+            self._read(self._receiver.receive(data))
+            return ""
+        return super()._take(data)
+
+    def _end(self, cut_off: bool) -> None:
+        """The connection has ended: what is left of a record that was cut is read again."""
+        if self._in_room:
+            return
+        if self._greeting:
+            self._no_room()
+        super()._end(cut_off)
+
+    def _look_at_greeting(self, data: bytes) -> str:
+        greeting = (self._greeting or b"") + data
+        self._greeting = greeting
+        if len(greeting) < GREETING_LIMIT and GREETING.startswith(greeting[: len(GREETING)]):
+            end = greeting.find(b"\n") + 1
+            if not end:
+                return ""
+            if welcome := WELCOME.fullmatch(greeting[:end]):
+                self._enter(welcome["count"].decode(), welcome["room"].decode(errors="replace"))
+                return self._take(greeting[end:])
+        if self._in_room:
+            first = plain.Receiver()
+            line = (first.receive(greeting) + first.end(cut_off=True)).partition(b"\n")[0]
+            return f".lost {line.decode()}"
+        return self._no_room()
+
+    def _no_room(self) -> str:
+        greeting, self._greeting = self._greeting, None
+        self._begin()
+        self._report.tell(".pair")
+        return super()._take(greeting or b"")
+
+    def _begin(self) -> None:
+        """Record that there is a connection: in a room nothing but its records is."""
+        if self._begun and not self._in_room:
+            self._recording.record(self._begun)
+            self._begun = b""
+            self._report.tell(".begun")
+
+    def _enter(self, count: str, room: str) -> None:
+        self._greeting = None
+        self._deadline = self._deadline if self._in_room else 0.0
+        self._in_room = True
+        self._receiver = plain.Receiver(RECORD_LIMIT)
+        self._report.tell(f".welcome {self._offset} {count} {room}")
+
+    def _read(self, lines: bytes) -> None:
+        """What the room says: records, and between them lines for this client alone."""
+        done = 0
+        for match in PRIVATE.finditer(lines):
+            if match.start() > done:
+                self._on_records(lines[done : match.start()])
+            self._on_private(match[0])
+            done = match.end()
+        if done < len(lines):
+            self._on_records(lines[done:])
+
+    def _on_records(self, records: bytes) -> None:
+        self._recording.record(records)
+        if 0 <= self._before - self._offset <= len(records):
+            before = self._before - self._offset
+            self._show_records(records[:before])
+            self._is_current()
+            records = records[before:]
+        self._show_records(records)
+        if self._mine.closed:
+            self._over = True
+            self._report.tell(f".over {self._mine.closed}")
+
+    def _show_records(self, records: bytes) -> None:
+        for own, part in self._mine.split(records, self._offset):
+            if own:
+                self._tell_parent(b"=", part)
+            elif self._to_stdout:
+                self._write(self._to_stdout, part)
+            else:
+                self._tell_parent(b"", part)
+        self._offset += len(records)
+
+    def _on_private(self, line: bytes) -> None:
+        if joined := JOINED.fullmatch(line):
+            nick, key, room = (joined[part].decode() for part in ("nick", "key", "room"))
+            self._offset, self._before = int(joined["offset"]), int(joined["end"])
+            self._mine.joined(joined["nick"], self._before, resumed=self._may_resume)
+            self._may_resume = True
+            self._deadline = 0.0
+            self._report.tell(f".joined {nick} {key} {int(joined['count'])} {room}")
+            if self._again:
+                self._again.succeeded()
+            if self._offset == self._before:
+                self._is_current()
+            return
+        if refused := NOT_RESUMED.fullmatch(line):
+            self._may_resume = False
+            self._report.tell(f".anew {refused['reason'].decode()}")
+            return
+        if renamed := RENAMED.fullmatch(line):
+            if renamed["key"]:
+                self._report.tell(f".renamed {renamed['nick'].decode()} {renamed['key'].decode()}")
+            line = b"! you are %b now\n" % renamed["nick"]  # the key is nobody's business
+        elif kicked := KICKED.fullmatch(line):
+            self._over = True
+            self._report.tell(f".over {kicked['what'].decode()}")
+        self._tell_parent(b"~", line)
+        if self._to_stdout:
+            self._write(self._to_stdout, line)
+
+    def _is_current(self) -> None:
+        self._before = -1
+        self._report.tell(".current")
+
+    def _tell_parent(self, kind: bytes, lines: bytes) -> None:
+        if kind:
+            lines = kind + lines[:-1].replace(b"\n", b"\n" + kind) + b"\n"
+        self._write(self._to_parent, lines)
+
+    def _write(self, output: Output, lines: bytes) -> None:
+        if self._showing:
+            try:
+                output.write(lines)
+            except Stopped:
+                self._showing = False  # nobody takes it: record what is here, and go
+
+    def _told_again(self) -> bool:
+        """Whether the parent wants the connection made again; it says nothing if not."""
+        fd = self._report.fd
+        happened = wait({**self._report.stops, fd: select.POLLIN})
+        return happened.keys() == {fd} and bool(os.read(fd, 64))
+
+    def _connect_again(self, again: Again) -> None:
+        self._sock.close()
+        self._sock = again.connect(self._report)
+        self._greeting = b""
+        self._deadline = time.monotonic() + HANDSHAKE
+        with socket.socket(fileno=os.dup(self._report.fd)) as channel:
+            try:
+                socket.send_fds(channel, [b".connection\n"], [self._sock.fileno()])
+            except OSError:
+                raise Stopped from None  # the parent is gone

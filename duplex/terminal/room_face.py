@@ -1,0 +1,115 @@
+"""The face of a room on the screen: who says what in which colour, who is here, what is pending.
+
+Runs in the parent, with the screen. A record is safe text already (text.py), so it goes to the
+terminal as it is. Events have a mark of their own: `* ann left` is what ann typed as `/me left`.
+
+    12:34:56 ann: hello             12:34:56 · bob entered the room (127.0.0.1:53124)
+    12:34:56 * ann waves            12:34:56 ann, to you alone: psst
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from datetime import datetime
+
+from duplex import commands
+from duplex.commands import ACTION
+from duplex.joined import AWAY, LIVE
+from duplex.record import Record, parse
+from duplex.terminal.face import Face
+from duplex.text import visible
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.joined import Joined
+
+PATIENCE = 0.2  # s until a line that has not been recorded yet is shown as pending
+PENDING = 5  # rows of them at most
+_RESET, _BOLD, _DIM = "\x1b[0m", "\x1b[1m", "\x1b[2m"
+_PRIVATE, _ANSWER, _ERROR = "\x1b[1;35m", "\x1b[33m", "\x1b[31m"
+# Of the sixteen colours that a terminal's user has chosen, those that are read on light and dark.
+_COLOURS = (36, 32, 33, 35, 94, 91, 96, 95)
+_BELL = b"\a"
+
+
+class RoomFace(Face):
+    """What the screen asks for, of a room."""
+
+    def __init__(self, talk: Joined) -> None:
+        super().__init__(talk)
+        self._room = talk
+        self._plain = bool(os.environ.get("NO_COLOR"))
+        self._pending_since = 0.0  # monotonic; 0 while nothing is
+        helps = commands.HELP + (commands.HELP_OPERATOR if talk.operates else ())
+        self._commands = [line.partition(":")[0].split()[0] for line in helps]
+
+    def painted(self, lines: bytes) -> bytes:
+        shown = "".join(self._line(line) for line in lines.splitlines())
+        calls, self._room.heard.calls = self._room.heard.calls, False
+        return shown.encode() + (_BELL if calls else b"")
+
+    def echo(self, text: str) -> bytes:
+        """Nothing: it appears when the room has recorded it."""
+        self._pending_since = self._pending_since or time.monotonic()
+        return b""
+
+    def pending(self) -> list[str]:
+        lines = [visible(str(line)) for line in self._room.outbox]
+        if not lines:
+            self._pending_since = 0.0
+        if self._room.presence == LIVE and time.monotonic() - self._pending_since < PATIENCE:
+            return []
+        if len(lines) > PENDING:
+            lines[PENDING - 1 :] = [f"and {len(lines) - PENDING + 1} more"]
+        return [f"… {line}" for line in lines]
+
+    def candidates(self, before: str) -> list[str]:
+        if before.startswith("/") and " " not in before:
+            return [f"{name} " for name in self._commands if name.startswith(before.lower())]
+        head, _, word = before.rpartition(" ")
+        ending = " " if head else ": "
+        start = f"{head} " if head else ""
+        nicks = sorted(self._room.heard.company.nicks - {self._room.heard.nick}, key=str.casefold)
+        found = [nick for nick in nicks if nick.casefold().startswith(word.casefold())]
+        return [f"{start}{nick}{ending}" for nick in found] if word else []
+
+    def bar(self) -> str:
+        room, heard = self._room, self._room.heard
+        state = f"{len(heard.company)} here" if room.presence != AWAY else "reconnecting…"
+        keeping = ("/help lists the commands",) if room.operates else self._keeping()
+        return self._joined(f"room {room.room}", heard.nick, state, self._clock(), *keeping)
+
+    def _line(self, line: bytes) -> str:
+        if parts := parse(line):
+            at = datetime.fromisoformat(parts.at.decode()).astimezone()
+            return f"{self._dim(f'{at:%H:%M:%S}')} {self._record(parts)}\n"
+        return f"{self._dim(f'{datetime.now():%H:%M:%S}')} {self._private(line.decode())}\n"
+
+    def _record(self, parts: Record) -> str:
+        text = parts.text.decode()
+        if parts.nick is None:
+            return self._dim(f"· {text}")
+        nick = parts.nick.decode()
+        if parts.text.startswith(ACTION):
+            return f"* {self._nick(nick)} {text[len(ACTION) :]}"
+        return f"{self._nick(nick)}: {text}"
+
+    def _private(self, line: str) -> str:
+        if line.startswith("-"):
+            nick, _, text = line[1:].partition("- ")
+            return self._in(_PRIVATE, f"{nick}, to you alone:") + f" {text}"
+        text = line.removeprefix("! ")
+        return self._in(_ERROR if text.startswith("not ") else _ANSWER, text)
+
+    def _nick(self, nick: str) -> str:
+        colour = _COLOURS[zlib.crc32(nick.casefold().encode()) % len(_COLOURS)]
+        own = _BOLD if nick == self._room.heard.nick else ""
+        return self._in(f"{own}\x1b[{colour}m", nick)
+
+    def _dim(self, text: str) -> str:
+        return self._in(_DIM, text)
+
+    def _in(self, style: str, text: str) -> str:
+        return text if self._plain else f"{style}{text}{_RESET}"
