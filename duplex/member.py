@@ -230,7 +230,9 @@ class Member:
             if answer := self._receiver.take_answer():
                 self.delivery.tell_bytes(answer)
         else:
-            self._hear(self._receiver.end(cut_off=False))
+            rest = self._receiver.end(cut_off=False)
+            if not self.delivery.echo:  # who may resume says a line that was cut again, and whole
+                self._hear(rest)
             self.over = True
 
     def _hear(self, lines: bytes) -> None:

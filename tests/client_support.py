@@ -1,0 +1,39 @@
+"""What the tests of a room's clients share: a room, and who joins it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from support import DUPLEX, Duo, Program, children, port_of, records, until
+
+
+def start_room(duo: Duo, *args: str, port: int = 0) -> tuple[Program, int]:
+    """A room without a limit of lines a second; the program and its port."""
+    program = duo.start([*DUPLEX, "room", str(port), "--plain", "--rate", "0", *args], "room")
+    return program, port_of(program)
+
+
+def join(duo: Duo, port: int, nick: str, *args: str, **options: Any) -> Program:
+    """A client, once it knows that it is in a room."""
+    command = [*DUPLEX, "connect", "127.0.0.1", str(port), "--nick", nick, *args]
+    program = duo.start(command, nick, **options)
+    until(lambda: "this is room" in program.err)
+    return program
+
+
+def log_of(program: Program) -> Path:
+    return program.cwd / "logs" / "client_input.log"
+
+
+def heard_by(program: Program) -> Path:
+    return program.cwd / "logs" / "server_input.log"
+
+
+def said_by(nick: str, log: Path) -> list[str]:
+    return [text for who, text in records(log) if who == nick]
+
+
+def members(host: Program) -> list[int]:
+    """The processes that serve the clients: the oldest child of a host is its flusher."""
+    return sorted(children(host.pid))[1:]

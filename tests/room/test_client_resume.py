@@ -1,0 +1,179 @@
+"""A client whose connection is lost goes on where it was: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from client_support import heard_by, join, log_of, members, said_by, start_room
+from proxy import Proxy
+from support import Duo, events, until
+
+
+@pytest.fixture
+def proxy(rng: random.Random) -> Iterator[Callable[[int], Proxy]]:
+    made: list[Proxy] = []
+
+    def start(port: int) -> Proxy:
+        made.append(Proxy(port, rng))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def test_a_member_that_is_killed_costs_its_client_nothing(duo: Duo) -> None:
+    host, port = start_room(duo)
+    ann = join(duo, port, "ann")
+    until(lambda: "ann entered" in host.err)
+    ann.type("one\n")
+    until(lambda: said_by("ann", log_of(host)) == ["one"])
+    os.kill(members(host)[0], signal.SIGKILL)
+    ann.type("two\nthree\n")
+    until(lambda: said_by("ann", log_of(host)) == ["one", "two", "three"])
+    until(lambda: "connected again, as ann" in ann.err)
+    assert ann.err.count("trying again") == 1
+    assert ann.err.count("connected again") == 1
+    happened = [re.sub(r" \(.*", "", text) for text in events(log_of(host))]
+    assert happened[0] == "ann entered the room"
+    assert happened[-1] == "ann is back"
+    ann.end_input()
+    assert ann.status() == 0
+    until(lambda: events(log_of(host))[-1] == "ann left")
+    assert log_of(host).read_bytes().startswith(heard_by(ann).read_bytes())
+
+
+def test_a_room_that_is_killed_and_started_again_costs_its_clients_nothing(duo: Duo) -> None:
+    host, port = start_room(duo)
+    ann, bob = join(duo, port, "ann"), join(duo, port, "bob")
+    ann.type("one\n")
+    until(lambda: b"<ann> one" in bob.out)
+    host.process.kill()
+    until(lambda: "trying again" in ann.err and "trying again" in bob.err)
+    ann.type("two\n")  # typed while there is no room
+    bob.type("zwei\n")
+    again, _ = start_room(duo, port=port)
+    until(lambda: b"<bob> zwei" in ann.out and b"<ann> two" in bob.out)
+    ann.end_input()
+    bob.end_input()
+    assert (ann.status(), bob.status()) == (0, 0)
+    until(lambda: len([text for text in events(log_of(again)) if text.endswith(" left")]) == 2)
+    log = log_of(again)
+    assert said_by("ann", log) == ["one", "two"]
+    assert said_by("bob", log) == ["zwei"]
+    assert log.read_bytes().startswith(heard_by(ann).read_bytes())
+    assert heard_by(bob).read_bytes() in log.read_bytes()
+
+
+def test_a_connection_cut_at_any_byte_loses_and_doubles_nothing(
+    duo: Duo, proxy: Callable[[int], Proxy]
+) -> None:
+    """Thousands of numbered lines each way, and a cut every few KiB."""
+    host, port = start_room(duo)
+    between = proxy(port)
+    ann = join(duo, between.port, "ann")
+    bob = join(duo, port, "bob")
+    until(lambda: b"bob entered" in ann.out)
+    between.most = 60_000
+    between.cut()
+    count = 6000
+    for number in range(0, count, 100):
+        lines = range(number, number + 100)
+        ann.type("".join(f"a{n}\n" for n in lines))
+        bob.type("".join(f"b{n}\n" for n in lines))
+    ann.end_input()
+    bob.end_input()
+    assert bob.status() == 0
+    assert ann.status(60) == 0, ann.err
+    assert between.cuts > 5
+    log = log_of(host)
+    assert said_by("ann", log) == [f"a{n}" for n in range(count)]
+    assert said_by("bob", log) == [f"b{n}" for n in range(count)]
+    heard = heard_by(ann).read_bytes()
+    assert log.read_bytes().startswith(heard)
+    assert ann.out == b"".join(line for line in heard.splitlines(True) if b"<ann>" not in line)
+
+
+def test_lines_typed_while_the_connection_is_lost_arrive_after_it(
+    duo: Duo, proxy: Callable[[int], Proxy]
+) -> None:
+    host, port = start_room(duo)
+    between = proxy(port)
+    ann = join(duo, between.port, "ann")
+    between.refuses = True
+    between.cut()
+    until(lambda: "connection lost" in ann.err)
+    ann.type("one\n/me waits\ntwo")
+    ann.end_input()
+    between.refuses = False
+    assert ann.status() == 0
+    assert said_by("ann", log_of(host)) == ["one", "* waits", "two"]
+
+
+def test_a_change_of_nick_survives_a_lost_connection(
+    duo: Duo, proxy: Callable[[int], Proxy]
+) -> None:
+    host, port = start_room(duo)
+    between = proxy(port)
+    ann = join(duo, between.port, "ann")
+    ann.type("/nick eve\n")
+    until(lambda: b"! you are eve now\n" in ann.out)
+    between.cut()
+    until(lambda: "connected again, as eve" in ann.err)
+    ann.type("me\n")
+    ann.end_input()
+    assert ann.status() == 0
+    assert said_by("eve", log_of(host)) == ["me"]
+    assert b"<eve>" not in ann.out
+
+
+def test_without_retries_a_lost_connection_is_the_end(
+    duo: Duo, proxy: Callable[[int], Proxy]
+) -> None:
+    _, port = start_room(duo)
+    between = proxy(port)
+    ann = join(duo, between.port, "ann", "--no-retry")
+    until(lambda: b"ann entered" in ann.out)
+    between.cut()
+    assert ann.status() == 1
+    assert "connection lost: " in ann.err
+    assert "trying again" not in ann.err
+
+
+def test_a_room_that_knows_nothing_of_us_is_joined_anew_and_what_is_unknown_is_told(
+    duo: Duo,
+) -> None:
+    """The transcript and the key beside it are gone: nobody can tell what had arrived."""
+    host, port = start_room(duo)
+    ann = join(duo, port, "ann")
+    until(lambda: b"ann entered" in ann.out)
+    os.kill(members(host)[0], signal.SIGSTOP)
+    ann.type("unknown\n/msg ann psst\n")
+    until(lambda: unread_by_a_member(port))
+    host.process.kill()
+    until(lambda: "trying again" in ann.err)
+    ann.type("later\n")
+    start_room(duo, "--log", "another.log", port=port)
+    until(lambda: "connected again" in ann.err)
+    ann.end_input()
+    assert ann.status() == 1  # a line of its may be lost
+    assert "not resumed: the key is not of this room" in ann.err
+    assert "not known to have arrived: unknown" in ann.err
+    assert "not known to have been carried out: /msg ann psst" in ann.err
+    assert said_by("ann", host.cwd / "another.log") == ["later"]
+
+
+def unread_by_a_member(port: int) -> bool:
+    """Whether bytes wait in the receive queue of a connection to this port (proc_net_tcp.txt)."""
+    for row in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = row.split()
+        here = int(fields[1].rpartition(":")[2], 16)
+        if here == port and fields[3] == "01" and int(fields[4].rpartition(":")[2], 16):
+            return True
+    return False
