@@ -222,7 +222,7 @@ class Joined(Calling):
     def _on_lost(self, reason: str) -> None:
         reason, self._reason = self._reason or reason, ""
         for line in self.outbox.lost(len(self.outgoing) if self.presence == LIVE else 0):
-            if line.wire != WHO:
+            if line.wire != WHO and not self._over:
                 self.tell(f"not known to have been carried out: {line}")
         self.outgoing = b""
         self._broken = True
