@@ -21,15 +21,13 @@ import socket
 import time
 from collections import Counter
 
-from duplex import arrival, delivery, member, orders, page, record, roster, tcp
+from duplex import arrival, delivery, member, orders, page, record, roster, tcp, text
 from duplex.errors import EXIT_OK, TranscriptError, say_status
-from duplex.listen import invitation
 from duplex.process import (
     Signals,
     close_all_but,
-    die_with_parent,
     how_it_ended,
-    leave_signals_to_parent,
+    prepare_to_die_with_parent,
     spawn,
 )
 
@@ -46,7 +44,7 @@ CLOSING = 5.0  # s for every client to get the last records
 NICE = 5  # of members, so that the host accepts and reaps in time
 SYNC_EVERY = 1.0  # s, with --fsync second
 TRY_AGAIN = 1.0  # s until an event is recorded that could not be, and a socket accepted
-READY = (arrival, delivery, orders)  # what members need is imported once, here
+READY = (arrival, delivery, orders, text)  # what members need is imported once, here
 
 
 class Host:
@@ -57,7 +55,7 @@ class Host:
         self._listener = listener
         self._max_members: int = options.max_members
         self._max_per_address: int = options.max_per_address
-        self._pid = os.getpid()
+        self._die_with_host = prepare_to_die_with_parent()
         self._signals = Signals()
         self._signals.wake_at_child()
         self._control = room.roster.open_control()
@@ -78,7 +76,7 @@ class Host:
         """Serve until a signal or the operator ends it; the exit status."""
         _raise_limits()
         room = self._room
-        say_status(invitation(self._listener.address))
+        say_status(tcp.invitation(self._listener.address))
         room.keys.key("warm", 0)  # what is loaded at first use is loaded before the fork
         gc.collect()
         gc.freeze()
@@ -187,11 +185,11 @@ class Host:
         return member.Member(room, transcript, sock, seat, number, operator=operator).run()
 
     def _become(self, kept: set[int]) -> None:
-        die_with_parent(self._pid)
+        """The signals stay blocked as they are over a fork: the host decides when this ends."""
+        self._die_with_host()
         close_all_but({2, *kept})
         os.open(os.devnull, os.O_RDWR)  # the two lowest free numbers: standard input and output
         os.dup2(0, 1)
-        leave_signals_to_parent()
 
     # Leaving:
 
@@ -268,7 +266,7 @@ class Host:
         """Only the screen runs this."""
         from duplex.joined import run_screen
 
-        die_with_parent(self._pid)
+        self._die_with_host()
         close_all_but({0, 1, 2, sock.fileno()})
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

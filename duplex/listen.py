@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import socket
 
+from duplex import options as shared
 from duplex import receiving, talk, tcp, text
 from duplex.errors import say_status
 from duplex.process import Signals
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep", action="store_true", help="wait for the next peer after one has left"
     )
-    talk.add_arguments(parser, LOG, "client")
+    shared.add_arguments(parser, LOG, "client")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     signals = Signals()
     listener = tcp.Listener(options.host, options.port)
     transcript = None if options.no_log else Transcript.open(options.log)
-    say_status(invitation(listener.address))
+    say_status(tcp.invitation(listener.address))
     while True:
         sock, address = listener.accept(signals)
         if options.keep:
@@ -47,22 +47,9 @@ def run(options: argparse.Namespace) -> int:
             listener.close()
         peer = tcp.where(address)
         tcp.prepare(sock)
-        talk.begin(f"connected from {peer}", transcript, options)
+        talk.begin(f"connected from {peer}", transcript)
         ending = talk.Talk(sock, peer, options, signals, transcript).run()
         if ending.ours or not options.keep:
             return ending.status
         listener.resume()
         say_status(f"waiting for the next at {tcp.where(listener.address)}")
-
-
-def invitation(address: tcp.Address) -> str:
-    """What a listener says first: where it listens, who can reach that, and how to join."""
-    host, port = address[:2]
-    place = tcp.where(address)
-    if host.startswith("127.") or host == "::1":
-        reach = ", this machine only (--host 0.0.0.0 opens it to others)"
-    else:
-        reach = ""
-    if host in ("0.0.0.0", "::"):
-        host = socket.gethostname()
-    return f"listening on {place}{reach}; join with: duplex connect {host} {port}"

@@ -152,7 +152,8 @@ def fork(run: Callable[[], int]) -> Child:
     """Fork a child that calls `run` and exits with what it returns; it never returns here.
 
     The ending signals are held back meanwhile, so that none arrives in the child before it has
-    handlers of its own: `run` makes its Signals and then calls `unblock_signals`.
+    handlers of its own: `run` makes its Signals and then calls `unblock_signals`, or leaves them
+    blocked where the parent is to decide.
     """
     return Child(spawn(run))
 
@@ -183,28 +184,29 @@ def unblock_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
-def die_with_parent(parent: int) -> None:
-    """Be killed when the process that forked this one ends (PR_SET_PDEATHSIG, prctl(2))."""
+def prepare_to_die_with_parent() -> Callable[[], None]:
+    """What a child calls to be killed when this process ends (PR_SET_PDEATHSIG, prctl(2)).
+
+    Call this before the fork: what it loads is then shared by all children.
+    """
     import ctypes
 
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # it has ended before that
-        os._exit(EXIT_INTERNAL)
+    parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
 
+    def die_with_parent() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:  # it has ended before that
+            os._exit(EXIT_INTERNAL)
 
-def leave_signals_to_parent() -> None:
-    """A terminal or a service manager sends them to every process; here the parent decides."""
-    signal.set_wakeup_fd(-1)
-    for number in (*_ENDING, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_IGN)
-    unblock_signals()
+    return die_with_parent
 
 
 def close_all_but(kept: set[int]) -> None:
     """Close every descriptor of this process that is not in `kept`."""
     below = 0
     for fd in sorted(kept):
-        os.closerange(below, fd)
+        if fd > below:  # os.closerange(0, 0) closes them all: it asks close_range(2) for 0 to -1
+            os.closerange(below, fd)
         below = fd + 1
     os.closerange(below, os.sysconf("SC_OPEN_MAX"))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 
 from duplex.errors import DuplexError, reason_of
 
@@ -30,7 +29,7 @@ def open_secret(transcript: str) -> tuple[bytes, int]:
             ) from None
         secret = os.pread(fd, _SIZE, 0)
         if len(secret) < _SIZE:
-            secret = secrets.token_bytes(_SIZE)
+            secret = os.urandom(_SIZE)
             os.pwrite(fd, secret, 0)
             os.fsync(fd)
     except OSError as error:
