@@ -18,6 +18,7 @@ JOINED = re.compile(
     rb"offset (?P<offset>\d+), end (?P<end>\d+), (?P<count>\d+) (?:is|are) here\n"
 )
 NOT_RESUMED = re.compile(rb"! not resumed: (?P<reason>.*)\n")
+TOO_LATE = re.compile(rb"! there is no command /(?:join|resume);.*\n")
 RENAMED = re.compile(rb"! you are (?P<nick>\S+) now(?:: key (?P<key>\S+))?\n")
 KICKED = re.compile(rb"! (?P<what>you were kicked by .*)\n")
 NOT_RECORDED = re.compile(rb"! not recorded: (?P<reason>.*)")

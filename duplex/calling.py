@@ -13,12 +13,15 @@ This file knows what is sent before, and nothing of what is said in a room.
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 
 from duplex import record
+from duplex.ending import Ending
 from duplex.opening import Opening
-from duplex.talk import CHUNK, Ending, Talk
+from duplex.process import wait
+from duplex.talk import CHUNK, Talk
 from duplex.tcp import round_trip
 
 TYPE_CHECKING = False
@@ -28,10 +31,12 @@ if TYPE_CHECKING:
     from duplex.again import Again
     from duplex.process import Signals
     from duplex.receiving import Receiving, Report
+    from duplex.terminal.screen import Screen
     from duplex.transcript import Recording, Transcript
 
 HOLD, ROUND_TRIPS = 0.1, 4  # s, and round trips besides, that a room has for its welcome
 HOLD_EXPLICIT = 5.0  # s, where --nick says that a room is expected
+HOLD_SCREEN = 0.5  # s at most, that a screen waits for it
 
 UNKNOWN, GUESSED, PAIR, GUEST, ROOM = "unknown", "guessed", "pair", "guest", "room"
 
@@ -89,6 +94,15 @@ class Calling(Talk):
         following = Following(*self._for_receiving(report, recording), verbatim=self._verbatim)
         following.prepare(self._begun, self._again, on_screen=self._on_screen)
         return following
+
+    def _open_screen(self) -> Screen:
+        """A room's greeting is answered first: it does not wait until a screen is loaded."""
+        events = {self.report_fd: select.POLLIN, self.signals.fd: select.POLLIN}
+        if self.report_fd in wait(events, min(self._hold_until - time.monotonic(), HOLD_SCREEN)):
+            greeted = b".welcome "
+            if self._channel.recv(len(greeted), socket.MSG_PEEK) == greeted:
+                self.read_report()
+        return super()._open_screen()
 
     # What is typed:
 

@@ -7,13 +7,13 @@ import os
 import pwd
 import socket
 
+from duplex import options as shared
 from duplex import record, tcp
 from duplex.again import BACKOFF, BACKOFF_LIMIT, Again
 from duplex.errors import UnableToConnect, UsageError, say_status
 from duplex.joined import Joined
 from duplex.process import Signals, pause
 from duplex.record import NICK_LIMIT, check_nick
-from duplex.talk import add_arguments as add_talk_arguments
 from duplex.transcript import Transcript
 
 EXAMPLE = """\
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="in a room, end when the connection is lost, instead of going on in a new one",
     )
-    add_talk_arguments(parser, LOG, "server")
+    shared.add_arguments(parser, LOG, "server")
 
 
 def run(options: argparse.Namespace) -> int:

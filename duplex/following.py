@@ -14,6 +14,7 @@ What it tells its parent besides what receiving.py lists; the channel is a socke
     .joined NICK KEY COUNT ROOM    it has let us in
     .current                       all that was recorded before that has been read
     .renamed NICK KEY              it calls us so now
+    .late                          it did not wait for us to say who we are: we are a guest there
     .anew REASON                   it does not let us go on from where we were
     .over REASON                   it has closed, or closed us out: the end that follows is the end
     .connection                    (with a descriptor) a new connection
@@ -30,8 +31,7 @@ import select
 import socket
 import time
 
-from duplex import record
-from duplex.answers import GREETING, JOINED, KICKED, NOT_RESUMED, PRIVATE, RENAMED, WELCOME
+from duplex import answers, record
 from duplex.mine import Mine
 from duplex.process import wait
 from duplex.receiving import Output, Receiving, Stopped
@@ -62,6 +62,7 @@ class Following(Receiving):
         self._offset = 0
         self._before = -1  # what was recorded before we were let in ends here; -1: it has been read
         self._may_resume = False
+        self._let_in = False
         self._over = False
         self._deadline = time.monotonic() + QUIET
         self._to_parent = Output(self._report.fd, self._report)
@@ -111,11 +112,13 @@ class Following(Receiving):
     def _look_at_greeting(self, data: bytes) -> str:
         greeting = (self._greeting or b"") + data
         self._greeting = greeting
-        if len(greeting) < GREETING_LIMIT and GREETING.startswith(greeting[: len(GREETING)]):
+        if len(greeting) < GREETING_LIMIT and answers.GREETING.startswith(
+            greeting[: len(answers.GREETING)]
+        ):
             end = greeting.find(b"\n") + 1
             if not end:
                 return ""
-            if welcome := WELCOME.fullmatch(greeting[:end]):
+            if welcome := answers.WELCOME.fullmatch(greeting[:end]):
                 self._enter(welcome["count"].decode(), welcome["room"].decode(errors="replace"))
                 return self._take(greeting[end:])
         if self._in_room:
@@ -141,13 +144,14 @@ class Following(Receiving):
         self._greeting = None
         self._deadline = self._deadline if self._in_room else 0.0
         self._in_room = True
+        self._let_in = False
         self._receiver = plain.Receiver(RECORD_LIMIT)
         self._report.tell(f".welcome {self._offset} {count} {room}")
 
     def _read(self, lines: bytes) -> None:
         """What the room says: records, and between them lines for this client alone."""
         done = 0
-        for match in PRIVATE.finditer(lines):
+        for match in answers.PRIVATE.finditer(lines):
             if match.start() > done:
                 self._on_records(lines[done : match.start()])
             self._on_private(match[0])
@@ -178,11 +182,11 @@ class Following(Receiving):
         self._offset += len(records)
 
     def _on_private(self, line: bytes) -> None:
-        if joined := JOINED.fullmatch(line):
+        if joined := answers.JOINED.fullmatch(line):
             nick, key, room = (joined[part].decode() for part in ("nick", "key", "room"))
             self._offset, self._before = int(joined["offset"]), int(joined["end"])
             self._mine.joined(joined["nick"], self._before, resumed=self._may_resume)
-            self._may_resume = True
+            self._may_resume = self._let_in = True
             self._deadline = 0.0
             self._report.tell(f".joined {nick} {key} {int(joined['count'])} {room}")
             if self._again:
@@ -190,15 +194,17 @@ class Following(Receiving):
             if self._offset == self._before:
                 self._is_current()
             return
-        if refused := NOT_RESUMED.fullmatch(line):
+        if refused := answers.NOT_RESUMED.fullmatch(line):
             self._may_resume = False
             self._report.tell(f".anew {refused['reason'].decode()}")
             return
-        if renamed := RENAMED.fullmatch(line):
+        if renamed := answers.RENAMED.fullmatch(line):
             if renamed["key"]:
                 self._report.tell(f".renamed {renamed['nick'].decode()} {renamed['key'].decode()}")
             line = b"! you are %b now\n" % renamed["nick"]  # the key is nobody's business
-        elif kicked := KICKED.fullmatch(line):
+        elif answers.TOO_LATE.fullmatch(line) and not self._let_in:
+            self._report.tell(".late")
+        elif kicked := answers.KICKED.fullmatch(line):
             self._over = True
             self._report.tell(f".over {kicked['what'].decode()}")
         self._tell_parent(b"~", line)

@@ -1,14 +1,10 @@
-"""The parent of `duplex connect` in a room: who one is, what is to be said, and when to go.
+"""The parent of `duplex connect` in a room: what is said, what is heard, and when to go.
 
 What is typed goes through an outbox, from which a line is gone only when the room has recorded it.
 So a connection that is lost, and made again by the child (following.py), loses and doubles nothing.
-docs/protocol.md has the words, and following.py what is reported here.
+resuming.py knows the ways in; what is reported here stands in following.py.
 
-    JOINING   the connection stands, and the room is asked to let us in
-    LIVE      all that was recorded before that has come: what waits is said
-    AWAY      the connection is lost: what is typed waits
-
-This file knows no socket option, no terminal, and nothing of how a connection is made again.
+This file knows no wire format, no terminal, and nothing of connections.
 """
 
 from __future__ import annotations
@@ -18,53 +14,36 @@ import re
 import socket
 import time
 
-from duplex.answers import WHO
-from duplex.calling import Calling
+from duplex.ending import Ending
 from duplex.errors import EXIT_FAILURE, EXIT_OK
-from duplex.heard import Heard
-from duplex.outbox import Outbox
 from duplex.process import Signals, unblock_signals
-from duplex.talk import ACK_EVERY, CHUNK, FLUSH, Ending
-from duplex.tcp import Pulse
+from duplex.resuming import AWAY, LIVE, Resuming
+from duplex.talk import ACK_EVERY, CHUNK, FLUSH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    from duplex.outbox import Line
+    from duplex.terminal.screen import Screen
     from duplex.text import Text
-
-TOLD = 10  # lines that are told one by one, of those that were not delivered
-JOINING, LIVE, AWAY = "joining", "live", "away"
 
 _QUIT = re.compile(rb"^(?:quit|/(?i:quit)(?: .*)?)\n", re.MULTILINE)
 _SLASH = re.compile(rb"^/", re.MULTILINE)
 
 
-class Joined(Calling):
+class Joined(Resuming):
     """One session of `duplex connect`, however many connections it takes."""
 
-    def __init__(
-        self, sock: socket.socket, address: str, options: argparse.Namespace, *more: Any
-    ) -> None:
-        super().__init__(sock, address, options, *more)
-        self.room = ""
-        self.presence = JOINING
-        self.outbox = Outbox()
-        self.heard = Heard(self.outbox, self._refused)
-        self.heard.be_called(options.nick)
-        self._boundary: Text  # the room's, so that a line here is the text of its record there
-        self._key = ""
-        self._resumes = False  # what is waited for is the answer to /resume
-        self._was_away = False  # and the user has been told
-        self._reason = ""  # why the connection was lost, where this side has seen it
-        self._over = ""  # why the session is over, once the connection ends
-        self._failed = False  # a line was not delivered
+    _boundary: Text  # the room's, so that a line here is the text of its record there
 
     @property
     def operates(self) -> bool:
         """The room is this program's own, and who sits here keeps it."""
         return self.sock.family == socket.AF_UNIX
+
+    def _open_screen(self) -> Screen:
+        screen = super()._open_screen()
+        if self.in_room:
+            screen.enter_room(self)
+        return screen
 
     # What is typed:
 
@@ -135,19 +114,9 @@ class Joined(Calling):
             shown = line
         else:
             return super()._on_line(line)
-        return shown + b"\n" if shown and self._screen else b""
+        return shown + b"\n" if shown and self._on_screen else b""
 
-    def _on_report(self, word: str, reason: str) -> None:
-        if not self.in_room:
-            super()._on_report(word, reason)
-        elif word in ("lost", "left"):
-            self._on_lost(reason or "the other side has ended it")
-        elif act := getattr(self, f"_on_{word}", None):
-            act(reason)
-        else:
-            super()._on_report(word, reason)
-
-    # Coming in, and coming back:
+    # Coming in, and going:
 
     def _enter(self) -> None:
         from duplex.text import Text
@@ -158,108 +127,6 @@ class Joined(Calling):
         if self._screen:
             self._screen.enter_room(self)
         self._say_what_waits(self.opening.release() + self._typed.take_tail())
-
-    def _on_welcome(self, reason: str) -> None:
-        offset, count, self.room = reason.split(" ", 2)
-        self.heard.company.are(int(count))
-        self._resumes = bool(self._key)
-        if self._resumes:
-            self._introduce(f"/resume {self.heard.nick} {self._key} {offset}")
-        else:
-            if self._was_away:
-                self._give_up()
-            self._introduce(f"/join {self.heard.nick}")
-
-    def _on_anew(self, reason: str) -> None:
-        self.tell(f"not resumed: {reason}")
-        self._key = ""
-        self._resumes = False
-        self._give_up()
-        self._introduce(f"/join {self.heard.nick}")
-
-    def _introduce(self, line: str) -> None:
-        self.outgoing += self._sender.send(line.encode() + b"\n")
-        self.pump()
-
-    def _on_joined(self, reason: str) -> None:
-        nick, self._key, count, self.room = reason.split(" ", 3)
-        self.heard.be_called(nick)
-        self.heard.company.are(int(count))
-        if self._was_away:
-            self.tell(f"connected again, as {nick}")
-        else:
-            are = "is" if count == "1" else "are"
-            self.tell(f"this is room {self.room}, and you are {nick}; {count} {are} here")
-        self._was_away = False
-        if self._screen:
-            self.heard.ask_who()
-
-    def _on_current(self, _reason: str) -> None:
-        self.presence = LIVE
-        if self._resumes:
-            self.outbox.say_again()
-
-    def _on_renamed(self, reason: str) -> None:
-        nick, self._key = reason.split()
-        self.heard.be_called(nick)
-
-    def _on_over(self, reason: str) -> None:
-        self._over = reason
-
-    # Losing the connection, and going:
-
-    def _lost(self, reason: str) -> None:
-        if not self.in_room:
-            super()._lost(reason)
-            return
-        self._reason = self._reason or reason
-        self._broken = True
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)  # the child sees that, and reports it
-        except OSError:
-            return
-
-    def _on_lost(self, reason: str) -> None:
-        reason, self._reason = self._reason or reason, ""
-        for line in self.outbox.lost(len(self.outgoing) if self.presence == LIVE else 0):
-            if line.wire != WHO and not self._over:
-                self.tell(f"not known to have been carried out: {line}")
-        self.outgoing = b""
-        self._broken = True
-        self.presence = AWAY
-        if self._over or self.ending or not self._again:
-            self._hearing = False
-            status = EXIT_OK if self._over.startswith("the room closed") else EXIT_FAILURE
-            self._end(Ending(status, self._over or f"connection lost: {reason}"))
-            return
-        if not self._was_away:
-            self.tell(f"connection lost: {reason}; trying again")
-        self._was_away = True
-        try:
-            self._channel.send(b"again\n")
-        except OSError:
-            return  # the child has ended: the end of its channel will tell
-
-    def _on_connection(self, _reason: str) -> None:
-        self.sock.close()
-        self.sock = socket.socket(fileno=self._handed.pop(0))
-        self.sock.setblocking(False)
-        self._pulse = Pulse(self.sock)
-        self._broken = False
-        self.presence = JOINING
-
-    def _refused(self, lines: list[Line]) -> None:
-        self._tell_lines("not recorded by the room", lines)
-
-    def _give_up(self) -> None:
-        self._tell_lines("not known to have arrived", self.outbox.give_up())
-
-    def _tell_lines(self, what: str, lines: list[Line]) -> None:
-        for line in lines[:TOLD]:
-            self.tell(f"{what}: {line}")
-        if len(lines) > TOLD:
-            self.tell(f"{what}: {len(lines) - TOLD} more lines")
-        self._failed = self._failed or bool(lines)
 
     def _announce(self, ending: Ending) -> None:
         if not self.in_room:

@@ -17,6 +17,7 @@ import socket
 import time
 
 from duplex import record, words
+from duplex.ending import EXIT_PIPE, Ending
 from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, reason_of, say_status
 from duplex.process import Child, Signals, close_all_but, fork, unblock_signals, wait
 from duplex.tcp import CHECK_EVERY, Pulse, is_closed, unacknowledged
@@ -35,43 +36,17 @@ FLUSH = 2.0  # s to get rid of what is still to be sent, once this side ends
 LINGER = 0.5  # s for the peer to end, too, once all is sent: what it says meanwhile is recorded
 STOP = 1.0  # s for the child to end when it is told to, before it is killed
 ACK_EVERY = 0.01  # s between two looks whether the last bytes are acknowledged
-EXIT_PIPE = EXIT_SIGNAL + signal.SIGPIPE  # whoever read our output has closed it
-
 CHUNK = 64 * 1024  # bytes a read
 
 _STDIN, _STDOUT = 0, 1
 _ME = "me"
 
 
-def add_arguments(parser: argparse.ArgumentParser, log: str, peer: str) -> None:
-    """The options that `listen` and `connect` share: `log` and `peer` are their defaults."""
-    parser.add_argument("--log", metavar="FILE", default=log, help="the transcript (%(default)s)")
-    parser.add_argument("--no-log", action="store_true", help="keep no transcript")
-    parser.add_argument("--both", action="store_true", help="record what this side says, too")
-    parser.add_argument(
-        "--peer", metavar="NAME", default=peer, help="what to call the other side (%(default)s)"
-    )
-    parser.add_argument(
-        "--verbatim", action="store_true", help="send stdin as it is: quit and bye are only words"
-    )
-    parser.add_argument("--plain", action="store_true", help="no interactive screen")
-
-
-def begin(text: str, transcript: Transcript | None, options: argparse.Namespace) -> None:
+def begin(text: str, transcript: Transcript | None) -> None:
     """Tell and record that there is a connection; a TranscriptError ends the program here."""
     say_status(f"{text}, not encrypted")
     if transcript:
         transcript.append(record.event(text))
-
-
-class Ending:
-    """How a talk ended: the exit status, and the text for the user and the transcript."""
-
-    def __init__(self, status: int, text: str, *, ours: bool = False, told: bool = True) -> None:
-        self.status = status
-        self.text = text
-        self.ours = ours  # this side ended it, so that --keep does not wait for another peer
-        self.told = told  # the user is to be told; who ended it himself need not be
 
 
 class Talk:
@@ -124,9 +99,7 @@ class Talk:
         self._child = fork(lambda: self._be_the_child(child_end))
         os.close(child_end)
         if self._on_screen:
-            from duplex.terminal.screen import Screen  # heavy: only for a terminal, after the fork
-
-            self._screen = Screen(self)
+            self._screen = self._open_screen()
             self._screen.run()
             self.signals.arm()
         while self.ending is None:
@@ -139,6 +112,11 @@ class Talk:
     def _open_channel(self) -> tuple[int, int]:
         """The parent's and the child's end of what the child reports through."""
         return os.pipe()
+
+    def _open_screen(self) -> Screen:
+        from duplex.terminal.screen import Screen  # heavy: only for a terminal, after the fork
+
+        return Screen(self)
 
     def _be_the_child(self, report_fd: int) -> int:
         """Only the child runs this: let go of the parent's half, then receive."""

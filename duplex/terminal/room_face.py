@@ -16,8 +16,8 @@ from datetime import datetime
 
 from duplex import commands
 from duplex.commands import ACTION
-from duplex.joined import AWAY, LIVE
 from duplex.record import Record, parse
+from duplex.resuming import AWAY, LIVE
 from duplex.terminal.face import Face
 from duplex.text import visible
 

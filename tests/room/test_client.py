@@ -89,6 +89,26 @@ def test_a_room_that_greets_late_is_a_room_all_the_same(duo: Duo) -> None:
         assert client.status() == 0
 
 
+def test_whoever_was_taken_for_a_guest_comes_again(duo: Duo) -> None:
+    """A machine can be so busy that the room's moment is over before it is answered."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = connect(duo, listener.getsockname()[1], "--nick", "ann")
+        for answer in (
+            "there is no command /join; /help lists them, //… says /…",
+            "joined 9 as ann: key k, offset 0, end 0, 1 is here",
+        ):
+            room, _ = listener.accept()
+            with room, room.makefile(encoding="utf-8") as heard:
+                room.sendall(b"! welcome to room 9: you are guest-1, 1 is here; /help lists them\n")
+                assert heard.readline() == "/join ann\n"
+                room.sendall(f"! {answer}\n".encode())
+                if "joined" in answer:
+                    client.type("quit\n")
+                assert heard.read() == ""
+        assert client.status() == 0
+        assert "connection lost: the room's greeting was answered too late" in client.err
+
+
 def test_a_greeting_after_the_end_of_what_is_said_makes_a_guest(duo: Duo) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = connect(duo, listener.getsockname()[1])

@@ -1,0 +1,19 @@
+"""How a talk ended, and what its user is told of it. For the parent; knows no connection."""
+
+from __future__ import annotations
+
+import signal
+
+from duplex.errors import EXIT_SIGNAL
+
+EXIT_PIPE = EXIT_SIGNAL + signal.SIGPIPE  # whoever read our output has closed it
+
+
+class Ending:
+    """How a talk ended: the exit status, and the text for the user and the transcript."""
+
+    def __init__(self, status: int, text: str, *, ours: bool = False, told: bool = True) -> None:
+        self.status = status
+        self.text = text
+        self.ours = ours  # this side ended it, so that --keep does not wait for another peer
+        self.told = told  # the user is to be told; who ended it himself need not be

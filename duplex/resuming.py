@@ -1,0 +1,174 @@
+"""The parent's way into a room, and back into it when the connection was lost.
+
+Who one is there, and what is pending, is kept here; the child makes the connection (following.py).
+What is said on it first, and what follows from the room's answers, is in docs/protocol.md.
+
+    JOINING   the connection stands, and the room is asked to let us in
+    LIVE      all that was recorded before that has come: what waits is said
+    AWAY      the connection is lost: what is typed waits
+
+This file knows no socket option, and nothing of how a connection is made again.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from duplex.answers import WHO
+from duplex.calling import Calling
+from duplex.ending import Ending
+from duplex.errors import EXIT_FAILURE, EXIT_OK
+from duplex.heard import Heard
+from duplex.outbox import Outbox
+from duplex.tcp import Pulse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from duplex.outbox import Line
+
+TOLD = 10  # lines that are told one by one, of those that were not delivered
+JOINING, LIVE, AWAY = "joining", "live", "away"
+
+
+class Resuming(Calling):
+    """What Joined is, between its connections."""
+
+    def __init__(
+        self, sock: socket.socket, address: str, options: argparse.Namespace, *more: Any
+    ) -> None:
+        super().__init__(sock, address, options, *more)
+        self.room = ""
+        self.presence = JOINING
+        self.outbox = Outbox()
+        self.heard = Heard(self.outbox, self._refused)
+        self.heard.be_called(options.nick)
+        self._key = ""
+        self._resumes = False  # what is waited for is the answer to /resume
+        self._was_away = False  # and the user has been told
+        self._reason = ""  # why the connection was lost, where this side has seen it
+        self._told_reason = ""  # why, as the user was told
+        self._over = ""  # why the session is over, once the connection ends
+        self._failed = False  # a line was not delivered
+
+    def _on_report(self, word: str, reason: str) -> None:
+        if not self.in_room:
+            super()._on_report(word, reason)
+        elif word in ("lost", "left"):
+            self._on_lost(reason or "the other side has ended it")
+        elif act := getattr(self, f"_on_{word}", None):
+            act(reason)
+        else:
+            super()._on_report(word, reason)
+
+    # Coming in, and coming back:
+
+    def _on_welcome(self, reason: str) -> None:
+        offset, count, self.room = reason.split(" ", 2)
+        self.heard.company.are(int(count))
+        self._resumes = bool(self._key)
+        if self._resumes:
+            self._introduce(f"/resume {self.heard.nick} {self._key} {offset}")
+        else:
+            if self._was_away:
+                self._give_up()
+            self._introduce(f"/join {self.heard.nick}")
+
+    def _on_anew(self, reason: str) -> None:
+        self.tell(f"not resumed: {reason}")
+        self._key = ""
+        self._resumes = False
+        self._give_up()
+        self._introduce(f"/join {self.heard.nick}")
+
+    def _introduce(self, line: str) -> None:
+        self.outgoing += self._sender.send(line.encode() + b"\n")
+        self.pump()
+
+    def _on_joined(self, reason: str) -> None:
+        nick, self._key, count, self.room = reason.split(" ", 3)
+        self.heard.be_called(nick)
+        self.heard.company.are(int(count))
+        if self._was_away:
+            self.tell(f"connected again, as {nick}")
+        else:
+            are = "is" if count == "1" else "are"
+            self.tell(f"this is room {self.room}, and you are {nick}; {count} {are} here")
+        self._was_away = False
+        self._told_reason = ""
+        if self._on_screen:
+            self.heard.ask_who()
+
+    def _on_current(self, _reason: str) -> None:
+        self.presence = LIVE
+        if self._resumes:
+            self.outbox.say_again()
+
+    def _on_late(self, _reason: str) -> None:
+        self._lost("the room's greeting was answered too late")
+
+    def _on_renamed(self, reason: str) -> None:
+        nick, self._key = reason.split()
+        self.heard.be_called(nick)
+
+    def _on_over(self, reason: str) -> None:
+        self._over = reason
+
+    # Losing the connection:
+
+    def _lost(self, reason: str) -> None:
+        if not self.in_room:
+            super()._lost(reason)
+            return
+        self._reason = self._reason or reason
+        self._broken = True
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)  # the child sees that, and reports it
+        except OSError:
+            return
+
+    def _on_lost(self, reason: str) -> None:
+        reason, self._reason = self._reason or reason, ""
+        for line in self.outbox.lost(len(self.outgoing) if self.presence == LIVE else 0):
+            if line.wire != WHO and not self._over:
+                self.tell(f"not known to have been carried out: {line}")
+        self.outgoing = b""
+        self._broken = True
+        self.presence = AWAY
+        if self._over or self.ending or not self._again:
+            self._hearing = False
+            status = EXIT_OK if self._over.startswith("the room closed") else EXIT_FAILURE
+            self._end(Ending(status, self._over or f"connection lost: {reason}"))
+            return
+        if reason != self._told_reason:
+            what = "not connected again" if self._was_away else "connection lost"
+            self.tell(f"{what}: {reason}; trying again")
+        self._told_reason = reason
+        self._was_away = True
+        try:
+            self._channel.send(b"again\n")
+        except OSError:
+            return  # the child has ended: the end of its channel will tell
+
+    def _on_connection(self, _reason: str) -> None:
+        self.sock.close()
+        self.sock = socket.socket(fileno=self._handed.pop(0))
+        self.sock.setblocking(False)
+        self._pulse = Pulse(self.sock)
+        self._broken = False
+        self.presence = JOINING
+
+    def _refused(self, lines: list[Line]) -> None:
+        self._tell_lines("not recorded by the room", lines)
+
+    def _give_up(self) -> None:
+        self._tell_lines("not known to have arrived", self.outbox.give_up())
+
+    def _tell_lines(self, what: str, lines: list[Line]) -> None:
+        for line in lines[:TOLD]:
+            self.tell(f"{what}: {line}")
+        if len(lines) > TOLD:
+            self.tell(f"{what}: {len(lines) - TOLD} more lines")
+        self._failed = self._failed or bool(lines)
