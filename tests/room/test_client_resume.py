@@ -7,12 +7,13 @@ import random
 import re
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from client_support import heard_by, join, log_of, members, said_by, start_room
 from proxy import Proxy
-from support import Duo, events, until
+from support import Duo, alive, events, until
 
 
 @pytest.fixture
@@ -177,3 +178,68 @@ def unread_by_a_member(port: int) -> bool:
         if here == port and fields[3] == "01" and int(fields[4].rpartition(":")[2], 16):
             return True
     return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_waiting_for_a_room(duo: Duo, number: signal.Signals) -> None:
+    host, port = start_room(duo)
+    ann = join(duo, port, "ann")
+    host.process.kill()
+    until(lambda: "trying again" in ann.err)
+    receiver = ann.child()
+    os.kill(ann.pid, number)
+    assert ann.status(3) == 128 + number
+    assert not alive(receiver)
+
+
+def test_members_that_are_killed_in_the_middle_cost_nobody_a_line(
+    duo: Duo, rng: random.Random
+) -> None:
+    """With -9, again and again, while they carry thousands of lines."""
+    host, port = start_room(duo)
+    clients = {nick: join(duo, port, nick) for nick in ("ann", "bob", "eve")}
+    count = 3000
+    killed = 0
+    for number in range(0, count, 50):
+        for nick, client in clients.items():
+            client.type("".join(f"{nick}{n}\n" for n in range(number, number + 50)))
+        if number % 150 == 0 and (serving := members(host)):
+            with suppress(ProcessLookupError):
+                os.kill(rng.choice(serving), signal.SIGKILL)
+                killed += 1
+    for client in clients.values():
+        client.end_input()
+    assert [client.status(60) for client in clients.values()] == [0, 0, 0]
+    assert killed > 10
+    log = log_of(host)
+    for nick, client in clients.items():
+        assert said_by(nick, log) == [f"{nick}{n}" for n in range(count)]
+        assert heard_by(client).read_bytes() in log.read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("run", range(40))
+@pytest.mark.timeout(300)
+def test_a_connection_cut_very_often_loses_and_doubles_nothing(
+    duo: Duo, proxy: Callable[[int], Proxy], rng: random.Random, run: int
+) -> None:
+    """Both clients come through a proxy, and their members are killed now and then, too."""
+    rng.seed(rng.random() + run)
+    host, port = start_room(duo)
+    between = proxy(port)
+    clients = {nick: join(duo, between.port, nick) for nick in ("ann", "bob")}
+    between.most = rng.choice([3_000, 10_000, 50_000])
+    count = 2000
+    for number in range(0, count, 100):
+        for nick, client in clients.items():
+            client.type("".join(f"{nick}{n}\n" for n in range(number, number + 100)))
+        if rng.random() < 0.2 and (serving := members(host)):
+            with suppress(ProcessLookupError):
+                os.kill(rng.choice(serving), signal.SIGKILL)
+    for client in clients.values():
+        client.end_input()
+    assert [client.status(200) for client in clients.values()] == [0, 0]
+    log = log_of(host)
+    for nick, client in clients.items():
+        assert said_by(nick, log) == [f"{nick}{n}" for n in range(count)]
+        assert heard_by(client).read_bytes() in log.read_bytes()
