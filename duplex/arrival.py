@@ -149,7 +149,7 @@ class Arrival:
 
     def _resume(self, words: list[str]) -> None:
         member, room = self._member, self._room
-        if len(words) != 3 or not words[2].isdecimal():
+        if len(words) != 3 or not words[2].isdecimal() or len(words[2]) > 18:
             raise NotResumed("/resume takes NICK KEY OFFSET")
         nick, key, start = words[0], words[1], int(words[2])
         try:

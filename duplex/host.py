@@ -372,7 +372,7 @@ def _how_it_left(seat: Seat, status: int) -> str:
         return f"was kicked by {seat.reason}"
     if seat.ending == page.TAKEN_OVER:
         return ""  # that it is back is told instead
-    return f"was dropped ({how_it_ended(status)})"
+    return f"was dropped (its process {how_it_ended(status)})"
 
 
 def _raise_limits() -> None:

@@ -113,7 +113,8 @@ def _msg(member: Member, argument: str) -> None:
 
 def _history(member: Member, argument: str) -> None:
     count = argument or str(member.room.history)
-    if not count.isdecimal() or not 0 < int(count) <= HISTORY_LIMIT:
+    # the length first: of a number of thousands of digits Python makes none
+    if not count.isdecimal() or len(count) > 9 or not 0 < int(count) <= HISTORY_LIMIT:
         member.answer(f"/history takes a number from 1 to {HISTORY_LIMIT}")
         return
     end = member.room.page.watermark

@@ -209,12 +209,12 @@ class Keys:
         """The session that `key` was made for; None if it is not a key of this room for `nick`."""
         try:
             session = int(key[:16], 16)
-        except ValueError:
+            right = self._sign(nick, session)
+        except (ValueError, OverflowError):  # no number, or one below 0
             return None
         from hmac import compare_digest  # needed by those who come back alone
 
-        right = compare_digest(key[16:].encode(), self._sign(nick, session).encode())
-        return session if right else None
+        return session if compare_digest(key[16:].encode(), right.encode()) else None
 
     def _sign(self, nick: str, session: int) -> str:
         text = session.to_bytes(8, "big") + same_nick(nick).encode()
