@@ -19,7 +19,6 @@ from duplex.tcp import round_trip
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.member import Member
-    from duplex.page import Seat
 
 # How long an answer to the welcome is waited for: a client far away needs its round trips, one on
 # a busy machine some time to be woken.
@@ -178,27 +177,31 @@ class Arrival:
                 self._take(nick)
             except Taken:
                 waited = time.monotonic() - begun
-                holder = self._holder(nick)
-                if holder and holder.session != session:
+                pid, holding = self._holder(nick)
+                if pid and holding != session:
                     raise NotResumed(f"somebody else is {nick} now") from None
                 if waited > TAKING_OVER:
                     raise NotResumed(f"the earlier connection of {nick} does not end") from None
-                if holder and not asked:
+                if pid and not asked:
                     asked = self._room.ask_to_make_way(nick)
-                elif holder and not killed and waited > ASKING:
+                elif pid and not killed and waited > ASKING:
                     killed = True
-                    os.kill(holder.pid, signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)
                 time.sleep(LOOK_EVERY)
             else:
                 return
 
-    def _holder(self, nick: str) -> Seat | None:
-        """Whose it is; None while it is being freed."""
+    def _holder(self, nick: str) -> tuple[int, int]:
+        """The process id and the session of whose it is; (0, 0) while it is being freed.
+
+        The host may clear the seat at any instant, so what was read counts only if it still stands.
+        """
         wanted = same_nick(nick)
         for seat in self._room.page.taken():
-            if seat.pid and same_nick(seat.nick) == wanted:
-                return seat
-        return None
+            pid, session, name = seat.pid, seat.session, seat.nick
+            if pid and seat.state == page.HERE and seat.pid == pid and same_nick(name) == wanted:
+                return int(pid), int(session)
+        return 0, 0
 
     def _record(self, text: str) -> int | None:
         """Record the entry, and count it, in one; its offset. Or the client has to go."""

@@ -27,6 +27,9 @@ class Bell:
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
+    def close(self) -> None:
+        os.close(self.fd)
+
     def ring(self) -> None:
         # Cannot block: the counter would have to reach 2^64 - 1 first.
         os.eventfd_write(self.fd, 1)
@@ -37,14 +40,14 @@ class Budget:
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        self._paid_until = 0.0  # monotonic; the future means debt
+        self.paid_until = 0.0  # monotonic; the future means debt
 
     def spend(self) -> None:
-        """One ring has been served."""
+        """One ring has been served. Delivery.tail does the same without a call."""
         price = self._page.members / WAKE_UPS
         now = time.monotonic()
-        self._paid_until = max(self._paid_until, now - SAVED * price) + price
+        self.paid_until = max(self.paid_until, now - SAVED * price) + price
 
     def debt(self) -> float:
         """Seconds not to listen to the bell for."""
-        return self._paid_until - time.monotonic()
+        return self.paid_until - time.monotonic()

@@ -7,17 +7,24 @@ it but the few lines that are for it alone. Knows nothing of what is said, nor o
 from __future__ import annotations
 
 import os
+import select
+import time
 from collections import deque
+
+from duplex.bell import SAVED, WAKE_UPS
+from duplex.page import CLOSING, MEMBERS, WATERMARK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
 
+    from duplex.bell import Budget
     from duplex.page import Page, Seat
     from duplex.transcript import Transcript
 
 PRIVATE_LIMIT = 64 * 1024  # bytes for it alone that wait; more is not made until some have gone
 OWN_LIMIT = 10_000  # stretches of its own records ahead of its offset; it may say more after that
+LOOK_AFTER = 2.0  # s from sending to looking whether it has been acknowledged
 _LOOK_AHEAD = 4096  # bytes read at a time to find a record's end
 
 
@@ -27,6 +34,7 @@ class Delivery:
     def __init__(self, sock: socket.socket, transcript: Transcript, page: Page, seat: Seat) -> None:
         self.offset = 0
         self.echo = False  # it is sent its own records, too
+        self.look_at = 0.0  # monotonic, when to look after what was sent; 0: nothing was, since
         self._sock = sock
         self._transcript = transcript
         self._page = page
@@ -78,6 +86,7 @@ class Delivery:
                 if self._private and self._between_records():
                     self._in_private = True
                     self._private = self._private[self._sock.send(self._private) :]
+                    self.look_at = self.look_at or time.monotonic() + LOOK_AFTER
                     self._in_private = bool(self._private)
                     continue
                 count = self._next_stretch()
@@ -87,9 +96,48 @@ class Delivery:
                 if sent == 0:  # cannot be: nobody cuts the file below the watermark
                     raise OSError("the transcript has become shorter")
                 self.offset += sent
+                self.look_at = self.look_at or time.monotonic() + LOOK_AFTER
                 self._seat.offset = self.offset
         except BlockingIOError:
             return False
+
+    @property
+    def only_follows(self) -> bool:
+        """Whether there is nothing but records to be sent, and none of them to be left out."""
+        return self._following and not self._private and not self._own
+
+    def tail(self, every: select.epoll, mine: select.epoll, bell: int, budget: Budget) -> bool:
+        """The common case: while nothing but rings happens, send what each of them announces.
+
+        `every` has the `bell` and `mine`, what else its member waits for. Returns when something
+        else has happened, or at `look_at`; False if the socket takes no more. Raises OSError when
+        the connection is lost.
+
+        One function with local names only: a hundred members run it for each line that is said,
+        each with the processor's caches cold, and so this is what the room's latency is made of.
+        """
+        listen, pause, clock = every.poll, mine.poll, time.monotonic
+        send, out, source = os.sendfile, self._sock.fileno(), self._transcript.fd
+        head, cell, ring = self._page.head, self._seat.offset_cell(), [(bell, select.EPOLLIN)]
+        offset, look_at, paid_until = self.offset, self.look_at, budget.paid_until
+        seconds = max(0.0, look_at - clock()) if look_at else -1
+        try:
+            while listen(seconds, 2) == ring and not head[CLOSING]:
+                while count := head[WATERMARK] - offset:
+                    offset += send(out, source, offset, count)
+                    cell[0] = offset
+                now = clock()
+                look_at = look_at or now + LOOK_AFTER
+                price = head[MEMBERS] / WAKE_UPS  # as Budget.spend
+                paid_until = max(paid_until, now - SAVED * price) + price
+                if now >= look_at or (paid_until > now and pause(paid_until - now, 1)):
+                    break
+                seconds = max(0.0, look_at - now)
+        except BlockingIOError:
+            return False
+        finally:
+            self.offset, self.look_at, budget.paid_until = offset, look_at, paid_until
+        return True
 
     def _between_records(self) -> bool:
         return self._in_private or not self._following or self._transcript.is_start(self.offset)

@@ -21,8 +21,9 @@ import socket
 import time
 from collections import Counter
 
-from duplex import arrival, delivery, member, orders, page, record, roster, tcp, text
+from duplex import arrival, delivery, orders, page, record, roster, tcp, text
 from duplex.errors import EXIT_OK, TranscriptError, say_status
+from duplex.member import Member
 from duplex.process import (
     Signals,
     close_all_but,
@@ -30,6 +31,8 @@ from duplex.process import (
     prepare_to_die_with_parent,
     spawn,
 )
+from duplex.receiving import KEPT_BY_MALLOC
+from duplex.rehearsal import rehearse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ ACCEPTED_AT_ONCE = 32  # before looking after the rest: a flood of joins must no
 CLOSING = 5.0  # s for every client to get the last records
 NICE = 5  # of members, so that the host accepts and reaps in time
 SYNC_EVERY = 1.0  # s, with --fsync second
+OPERATOR = ""  # for an address: it has none
 TRY_AGAIN = 1.0  # s until an event is recorded that could not be, and a socket accepted
 READY = (arrival, delivery, orders, text)  # what members need is imported once, here
 
@@ -59,10 +63,8 @@ class Host:
         self._signals = Signals()
         self._signals.wake_at_child()
         self._control = room.roster.open_control()
-        self._seats: dict[int, Seat] = {}  # by the member's process id
-        self._addresses: dict[int, str] = {}  # the same: where its client is
+        self._members: dict[int, tuple[int, str]] = {}  # pid: its seat, where its client is
         self._free = list(reversed(range(room.page.seats)))
-        self._indices: dict[int, int] = {}
         self._at: Counter[str] = Counter()  # members from an address
         self._joined = 0  # clients so far
         self._banned: set[str] = set()
@@ -77,7 +79,8 @@ class Host:
         _raise_limits()
         room = self._room
         say_status(tcp.invitation(self._listener.address))
-        room.keys.key("warm", 0)  # what is loaded at first use is loaded before the fork
+        bytes(KEPT_BY_MALLOC)  # made and freed at once: receiving.py says why
+        rehearse(room)
         gc.collect()
         gc.freeze()
         if self._synced:
@@ -130,13 +133,12 @@ class Host:
                 if why := self._reason_to_refuse(address[0]):
                     self._refuse(sock, tcp.where(address), why)
                 else:
-                    tcp.prepare(sock)
-                    self._fork_member(sock, address[0], tcp.where(address))
+                    self._fork_member(sock, address[0])
 
     def _reason_to_refuse(self, ip: str) -> str:
         if ip in self._banned:
             return "your address is banned"
-        if len(self._seats) >= self._max_members or not self._free:
+        if len(self._members) >= self._max_members or not self._free:
             return f"the room is full: {self._max_members} are here (--max-members)"
         if self._max_per_address and self._at[ip] >= self._max_per_address:
             return f"{self._max_per_address} are here from your address (--max-per-address)"
@@ -152,37 +154,33 @@ class Host:
             why = f"{why}; it was gone already"
         self._tell_operator(f"refused {where}: {why}")
 
-    def _fork_member(
-        self, sock: socket.socket, ip: str, where: str, *, operator: bool = False
-    ) -> None:
+    def _fork_member(self, sock: socket.socket, ip: str) -> None:
+        """All that can be is left to the member: what the host writes to between two forks is
+        memory that the member before can no longer share with it."""
         index = self._free.pop()
-        seat = self._room.page.seat(index)
-        seat.take(where)
-        self._joined += not operator
-        number = self._joined
-        self._room.page.members += 1
+        self._joined += ip != OPERATOR
         try:
-            pid = spawn(lambda: self._be_a_member(sock, seat, number, operator))
+            pid = spawn(lambda: self._be_a_member(sock, index, ip == OPERATOR))
         except OSError as error:
-            self._room.page.members -= 1
             self._free.append(index)
-            seat.clear()
-            self._refuse(sock, where, f"no process can be made: {error.strerror}")
+            self._refuse(sock, ip, f"no process can be made: {error.strerror}")
             return
-        seat.pid = pid
-        self._seats[pid] = seat
-        self._indices[pid] = index
-        self._addresses[pid] = ip
+        self._members[pid] = (index, ip)
         self._at[ip] += 1
+        self._room.page.members = len(self._members)
 
-    def _be_a_member(self, sock: socket.socket, seat: Seat, number: int, operator: bool) -> int:
+    def _be_a_member(self, sock: socket.socket, index: int, operator: bool) -> int:
         """Only the member runs this: let go of what is the host's, then serve."""
         room = self._room
         transcript = room.transcript.reopen()
         self._become({sock.fileno(), transcript.fd, room.page.fd, room.roster.fd, room.bell.fd})
         os.nice(NICE)
-        seat.pid = os.getpid()
-        return member.Member(room, transcript, sock, seat, number, operator=operator).run()
+        seat = room.page.seat(index)
+        seat.take(tcp.where(sock.getpeername()) if not operator else "this terminal")
+        if not operator:
+            tcp.prepare(sock)
+        member = Member(room, transcript, sock, seat, self._joined, operator=operator)
+        return member.run()
 
     def _become(self, kept: set[int]) -> None:
         """The signals stay blocked as they are over a fork: the host decides when this ends."""
@@ -201,32 +199,29 @@ class Host:
                 return
             if pid == 0:
                 return
-            if pid in self._seats:
+            if pid in self._members:
                 self._member_ended(pid, status)
             elif kind := self._helpers.pop(pid, ""):
                 self._helper_ended(kind, status)
 
     def _member_ended(self, pid: int, status: int) -> None:
-        seat = self._seats.pop(pid)
-        self._at[ip := self._addresses.pop(pid)] -= 1
+        index, ip = self._members.pop(pid)
+        self._at[ip] -= 1
         if not self._at[ip]:
             del self._at[ip]
-        self._room.page.members -= 1
+        seat = self._room.page.seat(index)
+        self._room.page.members = len(self._members)
         for nick in seat.nicks:
             self._room.roster.free(nick)
-        event = _how_it_left(seat, status) if seat.state == page.HERE else ""
-        was_here = seat.state == page.HERE
-        nick = seat.nick
+        event = ""
+        if was_here := seat.state == page.HERE and not self._closing:
+            event = _how_it_left(seat, status)
+        if event and seat.nick != roster.HOST:
+            self._unrecorded.append(f"{seat.nick} {event}")
         seat.clear()
-        self._free.append(self._indices.pop(pid))
-        if was_here and not self._closing:
-            self._note(f"{nick} {event}" if event and nick != roster.HOST else "")
-
-    def _note(self, event: str) -> None:
-        """Record who left, and that there is one less."""
-        if event:
-            self._unrecorded.append(event)
-        self._record()
+        self._free.append(index)
+        if was_here:
+            self._record()
 
     def _record(self) -> None:
         """What has happened, in its order; on a full disk it waits for there to be space."""
@@ -260,7 +255,7 @@ class Host:
         with ours, theirs:
             ours.setblocking(False)
             self._helpers[spawn(lambda: self._be_the_screen(theirs))] = "screen"
-            self._fork_member(ours, "", "this terminal", operator=True)
+            self._fork_member(ours, OPERATOR)
 
     def _be_the_screen(self, sock: socket.socket) -> int:
         """Only the screen runs this."""
@@ -292,9 +287,9 @@ class Host:
             return
         self._banned.add(ip)
         self._tell_operator(f"{ip} is banned until the room closes")
-        for pid, address in self._addresses.items():
+        for index, address in self._members.values():
             if address == ip:
-                self._kick(self._seats[pid].nick)
+                self._kick(self._room.page.seat(index).nick)
 
     def _kick(self, nick: str) -> None:
         try:
@@ -336,7 +331,7 @@ class Host:
         room.page.close_room()
         room.bell.ring()
         deadline = time.monotonic() + CLOSING
-        while (self._seats or "screen" in self._helpers.values()) and (
+        while (self._members or "screen" in self._helpers.values()) and (
             left := deadline - time.monotonic()
         ) > 0:
             poll = select.poll()
@@ -344,9 +339,9 @@ class Host:
             poll.poll(left * 1000)
             self._signals.settle()
             self._reap()
-        for pid in [*self._seats, *self._helpers]:
+        for pid in [*self._members, *self._helpers]:
             os.kill(pid, signal.SIGKILL)  # ours and not reaped, so the number is still its own
-        while self._seats or self._helpers:
+        while self._members or self._helpers:
             self._reap()
             time.sleep(0.001)
 

@@ -69,7 +69,7 @@ class Member:
         self.over = False  # the client says no more
         self.delivery = Delivery(sock, transcript, room.page, seat)
         self._receiver = plain.Receiver()
-        self._mailbox: socket.socket | None = None
+        self._mailbox: socket.SocketType | None = None
         self._takes_mail = True
         self._budget = Budget(room.page)
         self._rate = Rate(0 if operator else room.rate, room.burst)
@@ -78,7 +78,6 @@ class Member:
         self._broken = False  # the connection is lost
         self._leave_by = 0.0  # monotonic; 0 while it stays
         self._pulse = Pulse(sock) if sock.family != socket.AF_UNIX else None
-        self._next_look = 0.0  # monotonic; 0 while nothing is under way
         # The bell is listened to by _all, but while this client is in debt or takes nothing, only
         # _mine is waited for: the bell's edge stays in _all until then.
         self._mine = select.epoll()
@@ -95,9 +94,18 @@ class Member:
         self._arrival.welcome()
         self._send()
         while not self._has_ended():
+            if self._only_follows():
+                self._tail()
             self._turn()
         self._part()
         return EXIT_OK
+
+    def close(self) -> None:
+        """Let go of what the process's end would have closed."""
+        if self._mailbox:
+            self._mailbox.close()
+        self._all.close()
+        self._mine.close()
 
     # What arrival.py and orders.py call:
 
@@ -112,7 +120,7 @@ class Member:
     def answer(self, text: str) -> None:
         self.tell(f"! {text}")
 
-    def called(self, nick: str, mailbox: socket.socket) -> None:
+    def called(self, nick: str, mailbox: socket.SocketType) -> None:
         """It has taken a nick."""
         if self._mailbox:
             self._mine.unregister(self._mailbox.fileno())
@@ -153,6 +161,19 @@ class Member:
 
     # The loop:
 
+    def _only_follows(self) -> bool:
+        """Whether there is nothing to do until something happens; nearly always."""
+        idle = not (self._arrival or self.lines or self.over or self._blocked)
+        return idle and self.delivery.only_follows and self._budget.debt() <= 0
+
+    def _tail(self) -> None:
+        try:
+            self._blocked = not self.delivery.tail(
+                self._all, self._mine, self.room.bell.fd, self._budget
+            )
+        except OSError as error:
+            self._lost(reason_of(error))
+
     def _turn(self) -> None:
         for fd, events in self._wait():
             if fd == self.sock.fileno():
@@ -184,7 +205,7 @@ class Member:
 
     def _seconds_to_wait(self) -> float | None:
         now = time.monotonic()
-        moments = [moment for moment in (self._leave_by, self._next_look) if moment]
+        moments = [moment for moment in (self._leave_by, self.delivery.look_at) if moment]
         if self._arrival:
             moments.append(self._arrival.deadline)
         elif self.lines:
@@ -296,16 +317,15 @@ class Member:
         except OSError as error:
             self._lost(reason_of(error))
             return
-        if not self._next_look:
-            self._next_look = time.monotonic() + CHECK_EVERY
 
     def _look_after(self) -> None:
         """Every CHECK_EVERY seconds while bytes are under way: is it alive, and not too late?"""
-        if not self._next_look or time.monotonic() < self._next_look or self._broken:
+        look_at, now = self.delivery.look_at, time.monotonic()
+        if not look_at or now < look_at or self._broken:
             return
-        self._next_look = time.monotonic() + CHECK_EVERY if self._blocked else 0.0
+        self.delivery.look_at = now + CHECK_EVERY if self._blocked else 0.0
         if self._pulse and unacknowledged(self.sock):
-            self._next_look = time.monotonic() + CHECK_EVERY
+            self.delivery.look_at = now + CHECK_EVERY
             try:
                 self._pulse.check()
             except OSError as error:

@@ -21,7 +21,7 @@ FREE, COMING, HERE = 0, 1, 2
 UNKNOWN, LEFT, LOST, KICKED, TAKEN_OVER, CLOSED = range(6)
 
 _HEAD = 64  # bytes
-_WATERMARK, _HERE, _MEMBERS, _CLOSING = range(4)  # which of the head's 8-byte numbers
+WATERMARK, _HERE, MEMBERS, CLOSING = range(4)  # which of the head's 8-byte numbers
 
 _SEAT = 640  # bytes
 _PID, _STATE, _ENDING, _WHICH = 0, 4, 8, 12  # u32 each, byte offsets in a seat
@@ -38,7 +38,7 @@ class Page:
         self.fd = fd
         self.seats = (os.fstat(fd).st_size - _HEAD) // _SEAT
         self.map = mmap.mmap(fd, 0)
-        self._head = memoryview(self.map)[:_HEAD].cast("Q")
+        self.head = memoryview(self.map)[:_HEAD].cast("Q")
 
     @classmethod
     def make(cls, seats: int) -> Page:
@@ -46,39 +46,43 @@ class Page:
         os.truncate(fd, _HEAD + seats * _SEAT)
         return cls(fd)
 
+    def close(self) -> None:
+        self.head.release()
+        os.close(self.fd)
+
     @property
     def watermark(self) -> int:
         """How far the transcript is committed, in bytes: readers never read past it."""
-        return self._head[_WATERMARK]
+        return self.head[WATERMARK]
 
     @watermark.setter
     def watermark(self, offset: int) -> None:
-        self._head[_WATERMARK] = offset
+        self.head[WATERMARK] = offset
 
     @property
     def here(self) -> int:
         """How many people's entry is recorded and whose leaving is not."""
-        return self._head[_HERE]
+        return self.head[_HERE]
 
     @here.setter
     def here(self, count: int) -> None:
-        self._head[_HERE] = count
+        self.head[_HERE] = count
 
     @property
     def members(self) -> int:
         """How many member processes there are."""
-        return self._head[_MEMBERS]
+        return self.head[MEMBERS]
 
     @members.setter
     def members(self, count: int) -> None:
-        self._head[_MEMBERS] = count
+        self.head[MEMBERS] = count
 
     @property
     def closing(self) -> bool:
-        return self._head[_CLOSING] != 0
+        return self.head[CLOSING] != 0
 
     def close_room(self) -> None:
-        self._head[_CLOSING] = 1
+        self.head[CLOSING] = 1
 
     def seat(self, index: int) -> Seat:
         return Seat(self.map, _HEAD + index * _SEAT)
@@ -133,11 +137,16 @@ class Seat:
         self.map[self.at : self.at + _SEAT] = bytes(_SEAT)
 
     def take(self, address: str) -> None:
-        """The host gives it to a member that is to be forked."""
-        self.clear()
+        """Its member has begun; the host has given it a clear one."""
+        self.pid = os.getpid()
         self.address = address
         self.joined = time.time()
         self.state = COMING
+
+    def offset_cell(self) -> memoryview:
+        """The offset as the one element of an array, for who writes it often."""
+        start = self.at + _OFFSET
+        return memoryview(self.map)[start : start + 8].cast("Q")
 
     @property
     def nick(self) -> str:

@@ -40,7 +40,7 @@ CHUNK = 64 * 1024  # bytes a read: larger ones leave the processor's cache
 # glibc raises its mmap and trim thresholds to the largest block ever freed (mallopt(3)); without
 # that, each read maps and unmaps its buffers, and page faults take a third of the time. The block
 # is never touched, so it costs no memory.
-_KEPT_BY_MALLOC = 8 << 20
+KEPT_BY_MALLOC = 8 << 20
 
 
 class Stopped(Exception):
@@ -141,7 +141,7 @@ class Receiving:
 
     def run(self) -> int:
         """Receive until the peer ends or this process is told to; its exit status."""
-        bytes(_KEPT_BY_MALLOC)  # made and freed at once
+        bytes(KEPT_BY_MALLOC)  # made and freed at once
         try:
             ending = self._until_end()
         except OSError as error:  # of the output: the socket's are met where it is read

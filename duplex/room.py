@@ -110,7 +110,7 @@ class Room:
         self.keys = Keys(secret)
         self.page = Page.make(options.max_members + SPARE_SEATS)
         transcript.share(self.page, synced=options.fsync == "always")
-        self.roster = Roster(port, self.page)
+        self.roster = Roster(f"room-{port}", self.page)
         self.bell = Bell()
 
     def tell_log(self, text: str) -> None:

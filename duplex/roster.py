@@ -106,13 +106,13 @@ def rooms(port: int | None = None) -> dict[str, Page]:
 class Roster:
     """The room's directory, as the host makes it and every member inherits it."""
 
-    def __init__(self, port: int, page: Page) -> None:
+    def __init__(self, name: str, page: Page) -> None:
         base = runtime_directory()
-        for name in os.listdir(base):
-            if name.startswith("room-") and not os.path.exists(os.path.join(base, name, _PAGE)):
-                _remove(os.path.join(base, name))  # its host was killed
+        for other in os.listdir(base):
+            if not os.path.exists(f"/proc/{other.rpartition('-')[2]}"):
+                _remove(os.path.join(base, other))  # its host was killed
         self.page = page
-        self.path = os.path.join(base, f"room-{port}-{os.getpid()}")
+        self.path = os.path.join(base, f"{name}-{os.getpid()}")
         _remove(self.path)
         os.mkdir(self.path, 0o700)
         self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -120,6 +120,7 @@ class Roster:
 
     def remove(self) -> None:
         """The host, at its end."""
+        os.close(self.fd)
         _remove(self.path)
 
     def open_control(self) -> socket.SocketType:
