@@ -1,0 +1,116 @@
+"""The room's invariants, under whatever can happen to clients and members: model clients tell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from client_support import log_of, start_room
+from crowd import CHUNK, LIVE, Crowd, Joined, reset
+from support import Duo, Program, children, connected, until
+
+JOINED, PLAIN = 42, 8
+
+
+class Watch:
+    """What a host has before the first client, and has to have after the last."""
+
+    def __init__(self, host: Program, crowd: Crowd, name: str) -> None:
+        self._host = host
+        self._crowd = crowd
+        self._name = name
+        with connected(crowd.port) as first:  # so that the host has all that it opens only once
+            until(lambda: first.recv(CHUNK))
+        until(lambda: len(children(host.pid)) == 1)  # the flusher
+        self._before = self._now()
+
+    def check(self) -> None:
+        until(lambda: len(children(self._host.pid)) <= 1)
+        until(lambda: self._crowd.page.here == 0)
+        assert self._now() == self._before
+        assert self._crowd.page.taken() == []
+        assert self._crowd.page.members == 0
+
+    def _now(self) -> tuple[list[int], list[str], list[str], list[str]]:
+        fds = [
+            os.readlink(entry.path).split(":")[0]
+            for entry in os.scandir(f"/proc/{self._host.pid}/fd")
+        ]
+        directory = [path.name for path in self._crowd.directory.iterdir()]
+        return children(self._host.pid), sorted(fds), sorted(directory), processes(self._name)
+
+
+def processes(word: str) -> list[str]:
+    """The processes that were started with that word."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if word.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                    found.append(entry.name)
+    return sorted(found)
+
+
+@contextlib.contextmanager
+def crowded_room(duo: Duo, rng: random.Random, *args: str) -> Iterator[tuple[Crowd, Watch]]:
+    """A room, and at the end the proof that nothing is left of its clients, nor then of it."""
+    name = f"crowd-{os.getpid()}-{id(duo)}"
+    host, port = start_room(duo, "--name", name, "--max-per-address", "0", *args)
+    crowd = Crowd(host, port, log_of(host), rng)
+    watch = Watch(host, crowd, name)
+    yield crowd, watch
+    crowd.close()
+    watch.check()
+    host.process.send_signal(signal.SIGTERM)
+    assert host.status() == 0
+    assert processes(name) == []
+    assert not crowd.directory.exists()
+    assert "internal error" not in host.err
+
+
+@pytest.mark.parametrize(
+    ("lines", "happenings", "seconds"),
+    [
+        pytest.param(8_000, 80, 50),
+        pytest.param(100_000, 1_000, 1_500, marks=(pytest.mark.long, pytest.mark.timeout(1_800))),
+    ],
+)
+def test_whatever_happens_every_view_is_the_transcript_and_every_line_is_in_it_once(
+    duo: Duo, rng: random.Random, lines: int, happenings: int, seconds: float
+) -> None:
+    """50 clients say numbered lines while members are killed, connections reset, halves shut."""
+    with crowded_room(duo, rng) as (crowd, _):
+        crowd.come(JOINED, PLAIN)
+        crowd.talk(lines, happenings, seconds)
+        crowd.check()
+
+
+@pytest.mark.parametrize(
+    "joins",
+    [
+        pytest.param(500),
+        pytest.param(10_000, marks=(pytest.mark.long, pytest.mark.timeout(1_800))),
+    ],
+)
+def test_who_came_and_left_leaves_nothing_behind_in_the_host(
+    duo: Duo, rng: random.Random, joins: int
+) -> None:
+    with crowded_room(duo, rng) as (crowd, watch):
+        for number in range(0, joins, 25):
+            crowd.joined = [Joined(crowd, f"j{number + n}") for n in range(25)]
+            for client in crowd.joined:
+                client.connect()
+            if rng.random() < 0.8:  # or they go before they have come
+                crowd.until(lambda: all(client.state == LIVE for client in crowd.joined))
+            for client in crowd.joined:
+                kind = rng.randrange(4)
+                if kind == 0 and (pid := crowd.member_at(client.port)) in crowd.members():
+                    os.kill(pid, signal.SIGKILL)
+                client.let_go(reset if kind == 1 else type(client.sock).close)
+            if number % 1_000 == 0:
+                watch.check()
