@@ -99,11 +99,12 @@ class Arrival:
         """Raises Taken."""
         member, roster = self._member, self._room.roster
         former = member.nick
+        member.seat.wants(nick)
         mailbox = roster.bind(nick)
         member.seat.nick = nick
-        member.called(nick, mailbox)
         if former:
             roster.free(former)
+        member.called(nick, mailbox)
 
     def _carry_out(self, request: str) -> None:
         command, _, rest = request[1:].partition(" ")

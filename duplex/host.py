@@ -176,7 +176,10 @@ class Host:
         self._become({sock.fileno(), transcript.fd, room.page.fd, room.roster.fd, room.bell.fd})
         os.nice(NICE)
         seat = room.page.seat(index)
-        seat.take(tcp.where(sock.getpeername()) if not operator else "this terminal")
+        try:
+            seat.take(tcp.where(sock.getpeername()) if not operator else "this terminal")
+        except OSError:
+            return EXIT_OK  # it has only looked whether somebody is there, and is gone
         if not operator:
             tcp.prepare(sock)
         member = Member(room, transcript, sock, seat, self._joined, operator=operator)
@@ -212,7 +215,7 @@ class Host:
         seat = self._room.page.seat(index)
         self._room.page.members = len(self._members)
         for nick in seat.nicks:
-            self._room.roster.free(nick)
+            self._room.roster.free_of_dead(nick)
         event = ""
         if was_here := seat.state == page.HERE and not self._closing:
             event = _how_it_left(seat, status)

@@ -75,7 +75,10 @@ def _nick(member: Member, wanted: str) -> None:
             member.answer(f"you are {nick}")
             return
         # Only in the case of its letters another: the mailbox is the same, and stays.
-        mailbox = None if same_nick(nick) == same_nick(former) else room.roster.bind(nick)
+        mailbox = None
+        if same_nick(nick) != same_nick(former):
+            member.seat.wants(nick)
+            mailbox = room.roster.bind(nick)
     except (NickError, Taken) as error:
         member.answer(str(error))
         return
@@ -85,13 +88,13 @@ def _nick(member: Member, wanted: str) -> None:
             member.seat.nick = nick
     except TranscriptError as error:
         if mailbox:
-            mailbox.close()
             room.roster.free(nick)
+            mailbox.close()
         member.answer(f"not recorded: {error.reason}")
         return
     if mailbox:
-        member.called(nick, mailbox)
         room.roster.free(former)
+        member.called(nick, mailbox)
     else:
         member.nick = nick
     room.bell.ring()

@@ -159,9 +159,16 @@ class Seat:
         self.write_text(_NAMES[other], _NAME_SIZE, nick)
         self._which = other
 
+    def wants(self, nick: str) -> None:
+        """Said before a nick is bound, so that the host frees it if the member is killed then."""
+        self.write_text(_NAMES[1 - self._which], _NAME_SIZE, nick)
+
     @property
     def nicks(self) -> list[str]:
-        """The present nick and the one before: a killed member may have held both just then."""
+        """The present nick and one more, before or wanted: a killed member may hold both.
+
+        Or neither: whoever frees them looks whether they are somebody else's now.
+        """
         names = (self.read_text(at) for at in _NAMES)
         return [name for name in names if name]
 

@@ -143,6 +143,19 @@ class Roster:
         except FileNotFoundError:
             return  # a member that was killed between taking a nick and binding it, or after
 
+    def free_of_dead(self, nick: str) -> None:
+        """The same by the host, for a member that has ended: unless it is somebody else's now.
+
+        While the name is there nobody else can bind it, so that nothing happens between the two.
+        """
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(self._place(_digest(nick)))
+            except ConnectionRefusedError:
+                self.free(nick)
+            except FileNotFoundError:
+                return
+
     def send(self, nick: str, letter: bytes) -> None:
         """Put a letter into a mailbox. Raises Undeliverable."""
         self._send(_digest(nick), nick, letter)
