@@ -1,0 +1,171 @@
+"""What a room allows: how many may be here, from where, and how fast they may speak."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from room_support import Room
+from support import DUPLEX, Program, records, until
+
+OpenRoom = Callable[..., Room]
+
+
+# Wrong values, and what they are called
+
+
+def run(tmp_path: Path, *args: str) -> Program:
+    program = Program([*DUPLEX, "room", *args], tmp_path, stdin=-3)
+    program.status()
+    return program
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (["0", "--history", "-1"], "--history takes a number from 0"),
+        (["0", "--history", "x"], "invalid int value: 'x'"),
+        (["0", "--max-members", "0"], "--max-members takes a number from 1"),
+        (["0", "--max-per-address", "-1"], "--max-per-address takes a number from 0"),
+        (["0", "--rate", "-1"], "--rate takes a number from 0"),
+        (["0", "--rate", "inf"], "--rate takes a number from 0"),
+        (["0", "--rate", "nan"], "--rate takes a number from 0"),
+        (["0", "--max-lag", "1000"], "--max-lag takes a number of bytes from 1048576"),
+        (["0", "--fsync", "sometimes"], "invalid choice: 'sometimes'"),
+        (["0", "--name", " "], "--name takes a name that can be shown"),
+        (["0", "--name", "a\nb"], "--name takes a name that can be shown"),
+        (["65536"], "a port is a number from 0 to 65535"),
+        (["x"], "invalid int value: 'x'"),
+        ([], "PORT"),
+    ],
+)
+def test_a_wrong_value_is_one_line_and_exit_2(tmp_path: Path, args: list[str], line: str) -> None:
+    program = run(tmp_path, *args)
+    assert program.status() == 2
+    assert program.err.count("\n") == 1
+    assert line in program.err
+
+
+def test_help_has_an_example(tmp_path: Path) -> None:
+    program = run(tmp_path, "--help")
+    assert program.status() == 0
+    help_text = program.out.decode()
+    assert "example:\n  duplex room 5000 " in help_text
+    for option in ("--host", "--log", "--name", "--history", "--max-members", "--max-per-address"):
+        assert option in help_text
+    for option in ("--rate", "--max-lag", "--fsync"):
+        assert option in help_text
+
+
+# How many
+
+
+def test_a_full_room_says_so_in_one_line_and_has_room_again(open_room: OpenRoom) -> None:
+    room = open_room("--max-members", "2")
+    ann, bob = room.enter("ann", "bob")
+    for _ in range(3):
+        refused = room.connect()
+        assert refused.reads_to_the_end() == ["! the room is full: 2 are here (--max-members)"]
+        until(lambda c=refused: f"refused {c.place}: the room is full" in room.host.err)
+    bob.say("/quit")
+    bob.reads_to_the_end()
+    room.recorded("bob left")
+    room.client().sees("* guest-3 entered the room")
+    assert room.events()[-2:] == ["bob left", "guest-3 entered the room"]
+    ann.sees("guest-3")
+
+
+def test_an_address_may_not_fill_the_room(open_room: OpenRoom) -> None:
+    room = open_room("--max-per-address", "2")
+    ann, bob = room.enter("ann", "bob")
+    refused = room.connect()
+    why = "! 2 are here from your address (--max-per-address)"
+    assert refused.reads_to_the_end() == [why]
+    room.enter("eve", "joe", address="127.0.0.2")
+    assert room.connect(address="127.0.0.2").reads_to_the_end() == [why]
+    ann.say("/quit")
+    bob.sees("* ann left")
+    until(lambda: room.connect().sees("!").startswith("! welcome"))
+
+
+def test_without_a_limit_an_address_may_have_many(open_room: OpenRoom) -> None:
+    room = open_room("--max-per-address", "0")
+    room.enter(*(f"n{number}" for number in range(70)))
+
+
+def test_a_refused_flood_harms_nobody(open_room: OpenRoom) -> None:
+    room = open_room("--max-per-address", "1")
+    (ann,) = room.enter("ann")
+    for _ in range(200):
+        room.connect().say("let me in")
+    (bob,) = room.enter("bob", address="127.0.0.2")
+    bob.say("hello")
+    ann.sees("<bob> hello")
+    assert [nick for nick, _ in records(room.log) if nick] == ["bob"]
+
+
+# How fast
+
+
+def test_a_paste_is_slowed_told_once_and_loses_nothing(open_room: OpenRoom) -> None:
+    room = open_room("--rate", "100")  # a second, after 100 at once
+    ann, bob = room.enter("ann", "bob")
+    lines = [f"line {number}" for number in range(300)]
+    begun = time.monotonic()
+    bob.say(*lines)
+    ann.sees("<bob> line 49")
+    ann.say("others are not slowed")
+    bob.sees("<ann> others are not slowed")
+    assert "<bob> line 299" not in (room.log.read_text())
+    ann.sees("<bob> line 299")
+    assert time.monotonic() - begun > 1.8  # 200 lines, and what the tokens so far had left
+    assert ann.said == [f"<bob> {line}" for line in lines]
+    bob.say("/msg bob that was it")
+    bob.sees("-bob- that was it")
+    assert bob.heard.count(b"! slowly: 100 lines a second; all will be said\n") == 1
+    assert bob.heard.count(b"slowly") == 1
+
+
+def test_a_burst_goes_through_at_once(open_room: OpenRoom) -> None:
+    room = open_room("--rate", "0.01")
+    ann, bob = room.enter("ann", "bob")
+    bob.say(*(f"line {number}" for number in range(97)))  # and what `enter` said makes 99
+    ann.sees("<bob> line 96")
+    bob.say("/quit")
+    assert not any("slowly" in line for line in bob.reads_to_the_end())
+
+
+def test_who_is_slowed_is_read_no_more(open_room: OpenRoom) -> None:
+    """TCP pushes back: a flood costs the room neither memory nor lines."""
+    room = open_room("--rate", "1")
+    ann, bob = room.enter("ann", "bob")
+    pid = room.member_of(bob)
+    bob.sock.settimeout(0.5)
+    flood = b"".join(b"%099d\n" % number for number in range(300_000))
+    with pytest.raises(TimeoutError):
+        bob.sock.sendall(flood)
+    status = Path(f"/proc/{pid}/status").read_text()
+    assert int(status.partition("RssAnon:")[2].split()[0]) < 16 * 1024
+    ann.say("others are not")
+    bob.sock.settimeout(30)
+    bob.sees("<ann> others are not")
+
+
+def test_what_was_said_slowly_is_said_before_leaving(open_room: OpenRoom) -> None:
+    room = open_room("--rate", "200")
+    ann, bob = room.enter("ann", "bob")
+    bob.say(*(f"line {number}" for number in range(200)))
+    bob.shut()
+    ann.sees("* bob left")
+    assert ann.said == [f"<bob> line {number}" for number in range(200)]
+
+
+def test_rate_0_is_no_limit(room: Room) -> None:
+    ann, bob = room.enter("ann", "bob")
+    bob.say(*(f"line {number}" for number in range(20_000)))
+    ann.sees("<bob> line 19999")
+    assert ann.said == [f"<bob> line {number}" for number in range(20_000)]
+    bob.say("/quit")
+    assert not any("slowly" in line for line in bob.reads_to_the_end())

@@ -1,0 +1,183 @@
+"""What the tests of a room with plain clients share: the room, and who sits at a bare socket."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import DEADLINE, DUPLEX, RECORD, Duo, Program, children, events, port_of, until
+
+from duplex.page import Page, Seat
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER
+
+
+class Client:
+    """A bare socket in a room: it is sent what nc would be, and reads only when it is asked to."""
+
+    def __init__(self, port: int, address: str = "127.0.0.1", buffer: int = 0) -> None:
+        self.sock = socket.socket()
+        self.sock.settimeout(DEADLINE)
+        if buffer:  # bytes that its kernel keeps of what it does not read
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.sock.bind((address, 0))
+        self.sock.connect(("127.0.0.1", port))
+        self.heard = b""
+        self._seen = 0
+
+    @property
+    def place(self) -> str:
+        return "{}:{}".format(*self.sock.getsockname())
+
+    def say(self, *lines: str) -> None:
+        self.sock.sendall("".join(f"{line}\n" for line in lines).encode())
+
+    def sees(self, text: str) -> str:
+        """Wait for a line with `text` in it, after those seen before; that line."""
+        wanted = text.encode()
+        while True:
+            while (end := self.heard.find(b"\n", self._seen)) >= 0:
+                line = self.heard[self._seen : end]
+                self._seen = end + 1
+                if wanted in line:
+                    return line.decode(errors="replace")
+            try:
+                data = self.sock.recv(65536)
+            except OSError as error:
+                pytest.fail(f"no {text!r} but {error} after {self.heard[-2000:]!r}")
+            if not data:
+                pytest.fail(f"no {text!r} until the end: {self.heard[-2000:]!r}")
+            self.heard += data
+
+    def reads_to_the_end(self) -> list[str]:
+        """All lines it was ever sent, once the room has closed the connection."""
+        while data := self.sock.recv(65536):
+            self.heard += data
+        return self.heard.decode().splitlines()
+
+    @property
+    def records(self) -> list[bytes]:
+        """The records among the lines read so far."""
+        return [line for line in self.heard.splitlines() if RECORD.fullmatch(line)]
+
+    @property
+    def said(self) -> list[str]:
+        """Who said what, as far as it was read: `<ann> hello`."""
+        return [line[25:].decode() for line in self.records if line[25:26] == b"<"]
+
+    def shut(self) -> None:
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def reset(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self.sock.close()
+
+
+class Room:
+    """A running `duplex room`, and its clients."""
+
+    def __init__(self, duo: Duo, *args: str, port: int = 0, **options: Any) -> None:
+        self.runtime = duo.tmp / "runtime"
+        self.runtime.mkdir(exist_ok=True)
+        options.setdefault("env", {**os.environ, "XDG_RUNTIME_DIR": str(self.runtime)})
+        command = [*DUPLEX, "room", str(port), "--plain", "--rate", "0", *args]
+        self.host: Program = duo.start(command, "room", **options)
+        self.port = port_of(self.host)
+        self.log: Path = self.host.cwd / "logs" / "client_input.log"
+        self.clients: list[Client] = []
+
+    def client(self, address: str = "127.0.0.1", buffer: int = 0) -> Client:
+        """Somebody who has connected, and has been welcomed."""
+        made = self.connect(address, buffer)
+        made.sees("! welcome to room ")
+        return made
+
+    def connect(self, address: str = "127.0.0.1", buffer: int = 0) -> Client:
+        made = Client(self.port, address, buffer)
+        self.clients.append(made)
+        return made
+
+    def enter(self, *nicks: str, address: str = "127.0.0.1", buffer: int = 0) -> list[Client]:
+        """Plain clients that are here, under these nicks, and have seen each other come."""
+        come = [self.client(address, buffer) for _ in nicks]
+        for client, nick in zip(come, nicks, strict=True):
+            client.say(f"/nick {nick}")
+        for client, nick in zip(come, nicks, strict=True):
+            client.sees(f"! you are {nick} now")
+        for client, nick in zip(come, nicks, strict=True):
+            client.say(f"/msg {nick} that is all")
+            client.sees(f"-{nick}- that is all")
+        return come
+
+    def events(self) -> list[str]:
+        """The events so far, without the addresses of those who came."""
+        return [re.sub(r" \(127\.[^)]*\)", "", text) for text in events(self.log)]
+
+    def recorded(self, event: str) -> None:
+        until(lambda: event in self.events())
+
+    def member_of(self, client: Client) -> int:
+        """The process that serves a client: the one that holds the other end of its socket."""
+        ours = socket.socket.getsockname(client.sock)
+        for pid in children(self.host.pid):
+            if _holds(pid, ours):
+                return pid
+        raise AssertionError("nobody serves it")
+
+    def seat(self, nick: str) -> Seat:
+        """What the processes of the room know of a member."""
+        (name,) = self.directories()
+        page = Page(os.open(self.runtime / "duplex" / name / "page", os.O_RDWR))
+        os.close(page.fd)
+        (seat,) = [seat for seat in page.taken() if seat.nick == nick]
+        return seat
+
+    def directories(self) -> list[str]:
+        return os.listdir(self.runtime / "duplex")
+
+    def is_well(self) -> None:
+        """Somebody who comes now is welcomed, enters, is heard and leaves."""
+        ann, bob = self.enter("well1", "well2")
+        ann.say("all is well")
+        bob.sees("<well1> all is well")
+        ann.say("/quit")
+        bob.say("/quit")
+        ann.reads_to_the_end()
+        bob.reads_to_the_end()
+
+    def stop(self) -> None:
+        for client in self.clients:
+            client.close()
+
+
+def _holds(pid: int, peer: tuple[str, int]) -> bool:
+    """Whether a process has the TCP socket that is connected to `peer`."""
+    remote = "{}:{:04X}".format(
+        socket.inet_aton(peer[0])[::-1].hex().upper(),
+        peer[1],
+    )
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {f"socket:[{row[9]}]" for row in rows if row[2] == remote}
+    try:
+        return any(os.readlink(fd) in inodes for fd in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+
+
+def within(seconds: float, what: Callable[[], object]) -> float:
+    """How long `what` took, which has to be less than that."""
+    begun = time.monotonic()
+    what()
+    took = time.monotonic() - begun
+    assert took < seconds, f"it took {took:.1f} s"
+    return took
