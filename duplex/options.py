@@ -16,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser, log: str, peer: str) -> None:
         "--peer", metavar="NAME", default=peer, help="what to call the other side (%(default)s)"
     )
     parser.add_argument(
-        "--verbatim", action="store_true", help="send stdin as it is: quit and bye are only words"
+        "--verbatim",
+        action="store_true",
+        help="send stdin as it is: quit and bye are only words, and in a room nothing is a command",
     )
     parser.add_argument("--plain", action="store_true", help="no interactive screen")

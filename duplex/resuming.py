@@ -13,6 +13,7 @@ This file knows no socket option, and nothing of how a connection is made again.
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 from duplex.answers import WHO
 from duplex.calling import Calling
@@ -123,11 +124,13 @@ class Resuming(Calling):
             super()._lost(reason)
             return
         self._reason = self._reason or reason
+        self._cut()  # the child sees that, and reports it
+
+    def _cut(self) -> None:
+        """This connection is over, whatever still holds it open."""
         self._broken = True
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)  # the child sees that, and reports it
-        except OSError:
-            return
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
 
     def _on_lost(self, reason: str) -> None:
         reason, self._reason = self._reason or reason, ""
@@ -135,7 +138,7 @@ class Resuming(Calling):
             if line.wire != WHO and not self._over:
                 self.tell(f"not known to have been carried out: {line}")
         self.outgoing = b""
-        self._broken = True
+        self._cut()
         self.presence = AWAY
         if self._over or self.ending or not self._again:
             self._hearing = False
@@ -147,10 +150,8 @@ class Resuming(Calling):
             self.tell(f"{what}: {reason}; trying again")
         self._told_reason = reason
         self._was_away = True
-        try:
+        with suppress(OSError):  # if the child has ended, the end of its channel will tell
             self._channel.send(b"again\n")
-        except OSError:
-            return  # the child has ended: the end of its channel will tell
 
     def _on_connection(self, _reason: str) -> None:
         self.sock.close()

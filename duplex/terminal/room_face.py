@@ -56,14 +56,14 @@ class RoomFace(Face):
         return b""
 
     def pending(self) -> list[str]:
-        lines = [visible(str(line)) for line in self._room.outbox]
+        lines = list(self._room.outbox)
         if not lines:
             self._pending_since = 0.0
         if self._room.presence == LIVE and time.monotonic() - self._pending_since < PATIENCE:
             return []
-        if len(lines) > PENDING:
-            lines[PENDING - 1 :] = [f"and {len(lines) - PENDING + 1} more"]
-        return [f"… {line}" for line in lines]
+        more = len(lines) - PENDING + 1 if len(lines) > PENDING else 0
+        shown = [visible(str(line)) for line in lines[: PENDING - 1 if more else PENDING]]
+        return [f"… {line}" for line in [*shown, *([f"and {more} more"] if more else [])]]
 
     def candidates(self, before: str) -> list[str]:
         if before.startswith("/") and " " not in before:

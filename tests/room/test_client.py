@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 import resource
+import signal
 import socket
 import threading
 import time
@@ -320,6 +322,19 @@ def test_whoever_leaves_while_the_room_is_away_is_told_what_was_not_delivered(du
     ann.type("one\nquit\n")
     assert ann.status() == 1
     assert "not known to have arrived: one" in ann.err
+
+
+def test_whoever_reads_no_more_of_it_ends_it(duo: Duo) -> None:
+    host, port = start_room(duo)
+    reading, writing = os.pipe()
+    client = join(duo, port, "ann", stdout=writing)
+    os.close(writing)
+    bob = join(duo, port, "bob")
+    assert b"ann entered" in os.read(reading, 4096)
+    os.close(reading)
+    bob.type("to nobody\n")
+    assert client.status() == 128 + signal.SIGPIPE
+    until(lambda: "ann left" in entries(log_of(host)))
 
 
 def test_a_client_that_is_killed_has_left(duo: Duo) -> None:
