@@ -172,21 +172,21 @@ class Arrival:
         The nick is free only when the host has reaped that member: nothing more is said by it.
         """
         begun = time.monotonic()
-        asked = killed = False
+        asked, asked_at = 0, 0.0  # whose member: there may be several, one after another
         while True:
             try:
                 self._take(nick)
             except Taken:
-                waited = time.monotonic() - begun
+                now = time.monotonic()
                 pid, holding = self._holder(nick)
                 if pid and holding != session:
                     raise NotResumed(f"somebody else is {nick} now") from None
-                if waited > TAKING_OVER:
+                if now - begun > TAKING_OVER:
                     raise NotResumed(f"the earlier connection of {nick} does not end") from None
-                if pid and not asked:
-                    asked = self._room.ask_to_make_way(nick)
-                elif pid and not killed and waited > ASKING:
-                    killed = True
+                if pid and pid != asked:
+                    self._room.ask_to_make_way(nick)  # it may be too busy for that, or stopped
+                    asked, asked_at = pid, now
+                elif pid and now - asked_at > ASKING:
                     os.kill(pid, signal.SIGKILL)
                 time.sleep(LOOK_EVERY)
             else:

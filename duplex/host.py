@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 ACCEPTED_AT_ONCE = 32  # before looking after the rest: a flood of joins must not delay a leave
 CLOSING = 5.0  # s for every client to get the last records
-NICE = 5  # of members, so that the host accepts and reaps in time
+NICE = 0  # of members, so that the host accepts and reaps in time
 SYNC_EVERY = 1.0  # s, with --fsync second
 OPERATOR = ""  # for an address: it has none
 TRY_AGAIN = 1.0  # s until an event is recorded that could not be, and a socket accepted
@@ -214,8 +214,7 @@ class Host:
             del self._at[ip]
         seat = self._room.page.seat(index)
         self._room.page.members = len(self._members)
-        for nick in seat.nicks:
-            self._room.roster.free_of_dead(nick)
+        nicks = seat.nicks
         event = ""
         if was_here := seat.state == page.HERE and not self._closing:
             event = _how_it_left(seat, status)
@@ -225,6 +224,8 @@ class Host:
         self._free.append(index)
         if was_here:
             self._record()
+        for nick in nicks:  # only now: who comes back with it is recorded after this
+            self._room.roster.free_of_dead(nick)
 
     def _record(self) -> None:
         """What has happened, in its order; on a full disk it waits for there to be space."""

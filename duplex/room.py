@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import suppress
 
 from duplex import tcp
 from duplex.bell import Bell
@@ -118,10 +119,7 @@ class Room:
         if not self.on_screen:
             say_status(text)
 
-    def ask_to_make_way(self, nick: str) -> bool:
-        """Tell a member that its client has come back in another connection."""
-        try:
+    def ask_to_make_way(self, nick: str) -> None:
+        """Tell a member that its client has come back in another connection, if it can be told."""
+        with suppress(Undeliverable):
             self.roster.send(nick, b"t")
-        except Undeliverable:
-            return False
-        return True

@@ -153,7 +153,7 @@ class Roster:
                 probe.connect(self._place(_digest(nick)))
             except ConnectionRefusedError:
                 self.free(nick)
-            except FileNotFoundError:
+            except (FileNotFoundError, NickError):  # not bound yet, or not even written whole
                 return
 
     def send(self, nick: str, letter: bytes) -> None:
