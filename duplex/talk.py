@@ -184,12 +184,13 @@ class Talk:
                 self.sock.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             return
-        except BrokenPipeError:  # the reason went to the child, whose report is on its way
-            self._broken = True
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.ENOTCONN):
+                self._lost(reason_of(error))
+                return
+            self._broken = True  # the reason went to the child, whose report is on its way
             if not self._hearing:
                 self._lost(os.strerror(errno.ECONNRESET))
-        except OSError as error:
-            self._lost(reason_of(error))
 
     def check_pulse(self) -> None:
         """Notice a dead peer: looks every CHECK_EVERY seconds, however often it is called."""

@@ -79,7 +79,7 @@ class RoomFace(Face):
         room, heard = self._room, self._room.heard
         state = f"{len(heard.company)} here" if room.presence != AWAY else "reconnecting…"
         keeping = ("/help lists the commands",) if room.operates else self._keeping()
-        return self._joined(f"room {room.room}", heard.nick, state, self._clock(), *keeping)
+        return self._joined(f"room {room.room}", heard.nick, state, *keeping)
 
     def _line(self, line: bytes) -> str:
         if parts := parse(line):
