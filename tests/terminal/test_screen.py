@@ -214,6 +214,7 @@ def test_pasted_lines_are_sent_as_lines(talk: Talk, how: list[str]) -> None:
     talk.shows_input(pasted[-1])
     talk.at.key("Enter")
     assert talk.hears() == pasted[-1]
+    talk.at.sees(f"me: {pasted[-1]}")
     assert re.findall(r"me: (pasted .*)", talk.at.all) == pasted
 
 
