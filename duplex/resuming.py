@@ -46,6 +46,16 @@ class Resuming(Calling):
         self.outbox = Outbox()
         self.heard = Heard(self.outbox, self._refused)
         self.heard.be_called(options.nick)
+        self._ways = {
+            "welcome": self._on_welcome,
+            "joined": self._on_joined,
+            "current": self._on_current,
+            "renamed": self._on_renamed,
+            "anew": self._on_anew,
+            "late": self._on_late,
+            "over": self._on_over,
+            "connection": self._on_connection,
+        }
         self._key = ""
         self._resumes = False  # what is waited for is the answer to /resume
         self._was_away = False  # and the user has been told
@@ -59,8 +69,8 @@ class Resuming(Calling):
             super()._on_report(word, reason)
         elif word in ("lost", "left"):
             self._on_lost(reason or "the other side has ended it")
-        elif act := getattr(self, f"_on_{word}", None):
-            act(reason)
+        elif word in self._ways:
+            self._ways[word](reason)
         else:
             super()._on_report(word, reason)
 
