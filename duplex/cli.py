@@ -24,6 +24,7 @@ COMMANDS = {
     "listen": ("duplex.listen", "wait for one peer, and talk"),
     "connect": ("duplex.connect", "connect to somebody who listens, and talk"),
     "room": ("duplex.room", "keep a room that many join, with connect, nc or telnet"),
+    "who": ("duplex.who", "who is in a room that runs on this machine"),
     "log": ("duplex.log.command", "read transcripts"),
 }
 HELP = """\

@@ -87,17 +87,16 @@ def runtime_directory() -> str:
     return path
 
 
-def rooms(port: int | None = None) -> dict[str, Page]:
-    """The rooms that run on this machine, at `port` or at all: their directories and pages."""
-    found = {}
+def rooms(port: int) -> list[Page]:
+    """The pages of this user's rooms that run at `port` on this machine, at whatever address."""
+    found = []
     base = runtime_directory()
     for name in sorted(os.listdir(base)):
-        kind, number, *_ = [*name.split("-"), ""]
-        if kind != "room" or (port is not None and number != str(port)):
+        if not name.startswith(f"room-{port}-"):
             continue
         try:
             fd = os.open(os.path.join(base, name, _PAGE), os.O_RDWR | os.O_CLOEXEC)
-            found[os.path.join(base, name)] = Page(fd)
+            found.append(Page(fd))
         except (OSError, ValueError):
             continue  # its host is gone, or its process id is somebody else's now
     return found

@@ -1,0 +1,92 @@
+"""`duplex who`: who is in a room that runs on this machine, as its page has it.
+
+It asks nobody: the room's directory leads to the page, and this only reads it. Nothing in the room
+is woken or waits. For the user whose room it is, and root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import datetime
+
+from duplex import tcp
+from duplex.errors import EXIT_OK, DuplexError
+from duplex.roster import rooms
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.page import Page, Seat
+
+EXAMPLE = """\
+example:
+  duplex who 5000            who, for how long, from where, and how far behind
+  duplex who 5000 --json     one object a line
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("port", metavar="PORT", type=int)
+    parser.add_argument("--json", action="store_true", help="one object a line")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print who is there; the exit status."""
+    tcp.check_port(options.port)
+    found = rooms(options.port)
+    if not found:
+        raise DuplexError(f"no room of yours runs at port {options.port} on this machine")
+    people = [(page, seat) for page in found for seat in page.taken()]
+    people.sort(key=lambda person: person[1].joined)
+    print(_as_json(people) if options.json else _as_table(people), end="")
+    return EXIT_OK
+
+
+def _lag(page: Page, seat: Seat) -> int:
+    """Bytes of the transcript that were not given to the client's socket yet."""
+    return max(0, page.watermark - int(seat.offset))
+
+
+def _as_json(people: list[tuple[Page, Seat]]) -> str:
+    import json
+
+    lines = []
+    for page, seat in people:
+        joined = datetime.fromtimestamp(seat.joined).astimezone()
+        person = {
+            "nick": seat.nick,
+            "pid": seat.pid,
+            "address": seat.address,
+            "joined": joined.isoformat(timespec="milliseconds"),
+            "lag": _lag(page, seat),
+        }
+        lines.append(json.dumps(person, ensure_ascii=False) + "\n")
+    return "".join(lines)
+
+
+def _as_table(people: list[tuple[Page, Seat]]) -> str:
+    rows = [("NICK", "PID", "ADDRESS", "SINCE", "LAG")]
+    for page, seat in people:
+        lag = _lag(page, seat)
+        rows.append((seat.nick, str(seat.pid), seat.address, _since(seat.joined), f"{lag:,} B"))
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    return "".join(
+        "  ".join(
+            text + " " * (width - _width(text)) for text, width in zip(row, widths, strict=True)
+        ).rstrip()
+        + "\n"
+        for row in rows
+    )
+
+
+def _since(joined: float) -> str:
+    moment = datetime.fromtimestamp(joined)
+    today = time.time() - joined < 12 * 3600
+    return moment.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M")
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal."""
+    from unicodedata import combining, east_asian_width
+
+    return sum(1 + (east_asian_width(c) in "WF") for c in text if not combining(c))
