@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # How long an answer to the welcome is waited for: a client far away needs its round trips, one on
 # a busy machine some time to be woken.
 MOMENT, ROUND_TRIPS = 0.5, 4  # s, and round trips besides
+OPERATORS_MOMENT = 60.0  # s: it always asks, and has its screen to load before
 ASKING = 1.0  # s for an earlier connection's member to end when it is told to, before it is killed
 TAKING_OVER = 5.0  # s in all until its nick has to be free
 LOOK_EVERY = 0.005  # s between two looks whether it is
@@ -80,7 +81,10 @@ class Arrival:
             self._enter(echo=False)
 
     def _begin_moment(self) -> None:
-        moment = MOMENT + ROUND_TRIPS * round_trip(self._member.sock)
+        if self._member.operator:
+            moment = OPERATORS_MOMENT
+        else:
+            moment = MOMENT + ROUND_TRIPS * round_trip(self._member.sock)
         self.deadline = time.monotonic() + moment
 
     def _take_guest_nick(self) -> None:
