@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 
 from duplex import page, record
 from duplex.errors import TranscriptError
@@ -191,7 +192,8 @@ class Arrival:
                     self._room.ask_to_make_way(nick)  # it may be too busy for that, or stopped
                     asked, asked_at = pid, now
                 elif pid and now - asked_at > ASKING:
-                    os.kill(pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # it has just ended
+                        os.kill(pid, signal.SIGKILL)
                 time.sleep(LOOK_EVERY)
             else:
                 return
