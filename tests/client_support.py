@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ def start_room(duo: Duo, *args: str, port: int = 0) -> tuple[Program, int]:
 
 
 def join(duo: Duo, port: int, nick: str, *args: str, **options: Any) -> Program:
-    """A client, once it knows that it is in a room."""
+    """A client, once it is in the room.
+
+    On a very busy machine it may answer the welcome too late, and then has come in again.
+    """
     command = [*DUPLEX, "connect", "127.0.0.1", str(port), "--nick", nick, *args]
     program = duo.start(command, nick, **options)
-    until(lambda: "this is room" in program.err)
+    until(lambda: re.search(f"you are {nick}|connected again, as {nick}", program.err))
     return program
 
 
