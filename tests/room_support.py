@@ -7,7 +7,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,9 @@ class Client:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.sock.bind((address, 0))
         self.sock.connect(("127.0.0.1", port))
+        self.place = "{}:{}".format(*self.sock.getsockname())
         self.heard = b""
         self._seen = 0
-
-    @property
-    def place(self) -> str:
-        return "{}:{}".format(*self.sock.getsockname())
 
     def say(self, *lines: str) -> None:
         self.sock.sendall("".join(f"{line}\n" for line in lines).encode())
@@ -57,9 +54,10 @@ class Client:
             self.heard += data
 
     def reads_to_the_end(self) -> list[str]:
-        """All lines it was ever sent, once the room has closed the connection."""
+        """All lines it was ever sent, once the room has shut the connection; then it is closed."""
         while data := self.sock.recv(65536):
             self.heard += data
+        self.close()
         return self.heard.decode().splitlines()
 
     @property
@@ -86,11 +84,13 @@ class Client:
 class Room:
     """A running `duplex room`, and its clients."""
 
-    def __init__(self, duo: Duo, *args: str, port: int = 0, **options: Any) -> None:
+    def __init__(
+        self, duo: Duo, *args: str, port: int = 0, wrapper: Sequence[str] = (), **options: Any
+    ) -> None:
         self.runtime = duo.tmp / "runtime"
         self.runtime.mkdir(exist_ok=True)
         options.setdefault("env", {**os.environ, "XDG_RUNTIME_DIR": str(self.runtime)})
-        command = [*DUPLEX, "room", str(port), "--plain", "--rate", "0", *args]
+        command = [*wrapper, *DUPLEX, "room", str(port), "--plain", "--rate", "0", *args]
         self.host: Program = duo.start(command, "room", **options)
         self.port = port_of(self.host)
         self.log: Path = self.host.cwd / "logs" / "client_input.log"
@@ -128,8 +128,10 @@ class Room:
 
     def member_of(self, client: Client) -> int:
         """The process that serves a client: the one that holds the other end of its socket."""
-        ours = socket.socket.getsockname(client.sock)
-        for pid in children(self.host.pid):
+        ours = client.sock.getsockname()
+        below = children(self.host.pid)
+        for pid in below:
+            below += children(pid)
             if _holds(pid, ours):
                 return pid
         raise AssertionError("nobody serves it")
@@ -143,7 +145,8 @@ class Room:
         return seat
 
     def directories(self) -> list[str]:
-        return os.listdir(self.runtime / "duplex")
+        """Those of rooms, dead ones included."""
+        return [name for name in os.listdir(self.runtime / "duplex") if name.startswith("room-")]
 
     def is_well(self) -> None:
         """Somebody who comes now is welcomed, enters, is heard and leaves."""

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable
 from threading import Barrier, Thread
 
-import pytest
 from room_support import Client, Room
 from support import records, said, until
 
@@ -47,18 +46,16 @@ def test_what_begins_with_two_slashes_is_said_with_one(room: Room) -> None:
         assert ann.sees("<bob>").endswith(f"<bob> {text}")
 
 
-@pytest.mark.parametrize(
-    "line", ["/dance", "/", "/ me waves", "/kick bob", "/close", "/ban 127.0.0.1", "/größe", "/\t"]
-)
-def test_an_unknown_command_is_an_answer_and_is_not_said(room: Room, line: str) -> None:
+def test_an_unknown_command_is_an_answer_and_is_not_said(room: Room) -> None:
+    lines = ["/dance", "/", "/ me waves", "/kick bob", "/close", "/ban 127.0.0.1", "/größe", "/\t"]
     ann, bob = room.enter("ann", "bob")
-    bob.say(line, "the end")
+    for line in lines:
+        bob.say(line)
+        answer = bob.sees("no command")
+        assert answer.startswith("! there is no command /")
+        assert answer.endswith("; /help lists them, //… says /…")
+    bob.say("the end")
     ann.sees("<bob> the end")
-    bob.say("/msg bob answered")
-    bob.sees("-bob- answered")
-    (answer,) = [line for line in bob.heard.decode().splitlines() if "no command" in line]
-    assert answer.startswith("! there is no command /")
-    assert answer.endswith("; /help lists them, //… says /…")
     assert said(room.log) == ["the end"]
     assert room.host.process.poll() is None
 
@@ -108,12 +105,11 @@ def test_history_shows_the_last_records_once_more(room: Room) -> None:
     assert lines == [*recorded[-3:], *recorded[-20:], *recorded]
 
 
-@pytest.mark.parametrize("count", ["0", "501", "-1", "x", "1.5", "1 2", "٣x", "9" * 5000])
-def test_history_takes_a_number(room: Room, count: str) -> None:
+def test_history_takes_a_number(room: Room) -> None:
     (ann,) = room.enter("ann")
-    ann.say(f"/history {count}")
-    assert ann.sees("/history") == "! /history takes a number from 1 to 500"
-    room.is_well()
+    for count in ("0", "501", "-1", "x", "1.5", "1 2", "٣x", "9" * 5000):
+        ann.say(f"/history {count}")
+        assert ann.sees("/history") == "! /history takes a number from 1 to 500"
 
 
 # /msg
@@ -129,11 +125,11 @@ def test_a_private_message_is_for_one_alone_and_in_no_transcript(room: Room) -> 
     assert b"psst" not in room.log.read_bytes()
 
 
-@pytest.mark.parametrize("line", ["/msg", "/msg ann", "/msg ann  "])
-def test_a_private_message_needs_a_nick_and_a_text(room: Room, line: str) -> None:
+def test_a_private_message_needs_a_nick_and_a_text(room: Room) -> None:
     (ann,) = room.enter("ann")
-    ann.say(line)
-    assert ann.sees("takes") == "! /msg takes NICK TEXT"
+    for line in ("/msg", "/msg ann", "/msg ann  "):
+        ann.say(line)
+        assert ann.sees("takes") == "! /msg takes NICK TEXT"
 
 
 def test_a_private_message_to_nobody_is_told(room: Room) -> None:
@@ -184,35 +180,36 @@ def test_a_nick_may_be_32_characters_of_any_script(room: Room) -> None:
         assert ann.sees(" me").endswith(f"<{nick}> me")
 
 
-@pytest.mark.parametrize(
-    ("wanted", "why"),
-    [
-        ("", "cannot be a nick: it is empty"),
-        ("x" * 33, "cannot be a nick: it has more than 32 characters"),
-        ("ü" * 33, "cannot be a nick: it has more than 32 characters"),
-        ("a b", "cannot be a nick: it can hold no <, > or space"),
-        ("a\u00a0b", "cannot be a nick: it can hold no <, > or space"),
-        ("<ann>", "cannot be a nick: it can hold no <, > or space"),
-        ("a\tb", "cannot be a nick: "),
-        ("a\u200bb", "cannot be a nick: "),
-        ("*", "cannot be a nick: it begins with *"),
-        ("!ann", "cannot be a nick: it begins with !"),
-        ("-ann-", "cannot be a nick: it begins with -"),
-        ("/ann", "cannot be a nick: it begins with /"),
-        ("host", "host is who keeps this room"),
-        ("HoSt", "host is who keeps this room"),
-        ("ｈｏｓｔ", "host is who keeps this room"),
-        ("ann", "somebody else is ann now"),
-        ("ANN", "somebody else is ANN now"),
-        ("ａｎｎ", "somebody else is ann now"),
-    ],
-)
-def test_what_cannot_be_a_nick_is_told(room: Room, wanted: str, why: str) -> None:
+NO_NICKS = [
+    ("", "cannot be a nick: it is empty"),
+    ("x" * 33, "cannot be a nick: it has more than 32 characters"),
+    ("ü" * 33, "cannot be a nick: it has more than 32 characters"),
+    ("a b", "cannot be a nick: it can hold no <, > or space"),
+    ("a\u00a0b", "cannot be a nick: it can hold no <, > or space"),
+    ("<ann>", "cannot be a nick: it can hold no <, > or space"),
+    ("a\tb", "cannot be a nick: "),
+    ("a\u200bb", "cannot be a nick: "),
+    ("*", "cannot be a nick: it begins with *"),
+    ("!ann", "cannot be a nick: it begins with !"),
+    ("-ann-", "cannot be a nick: it begins with -"),
+    ("/ann", "cannot be a nick: it begins with /"),
+    ("host", "host is who keeps this room"),
+    ("HoSt", "host is who keeps this room"),
+    ("ｈｏｓｔ", "host is who keeps this room"),
+    ("ann", "somebody else is ann now"),
+    ("ANN", "somebody else is ANN now"),
+    ("ａｎｎ", "somebody else is ann now"),
+]
+
+
+def test_what_cannot_be_a_nick_is_told(room: Room) -> None:
     ann, bob = room.enter("ann", "bob")
-    bob.say(f"/nick {wanted}", "me")
-    assert why in bob.sees("! ")
+    for wanted, why in NO_NICKS:
+        bob.say(f"/nick {wanted}")
+        assert why in bob.sees("! ")
+    bob.say("me")
     assert ann.sees(" me").endswith("<bob> me")
-    assert room.events()[-1].endswith(("is now bob", "is now ann"))
+    assert len(room.events()) == 4  # two came in and took their names
 
 
 def test_a_control_character_is_visible_before_it_could_be_in_a_nick(room: Room) -> None:
@@ -319,7 +316,7 @@ def test_of_many_who_join_by_one_nick_at_the_same_instant_each_gets_its_own(room
 def test_a_nick_whose_member_is_killed_is_free_again(room: Room, rng: random.Random) -> None:
     """Also when it is killed while it takes a nick."""
     (ann,) = room.enter("ann")
-    for turn in range(10):
+    for turn in range(5):
         (bob,) = room.enter("bob")
         pid = room.member_of(bob)
         bob.say(*(f"/nick bob{rng.choice(['', '-'])}{number}" for number in range(5)), "/nick bob")
@@ -333,26 +330,26 @@ def test_a_nick_whose_member_is_killed_is_free_again(room: Room, rng: random.Ran
     assert len(os.listdir(room.runtime / "duplex" / room.directories()[0])) == 3
 
 
-@pytest.mark.parametrize(
-    "rest",
-    [
-        "ann",
-        "ann key",
-        "ann key 0 more",
-        "ann key -1",
-        f"ann {'f' * 48} 0",
-        f"ann -{'1' * 47} 0",
-        "ann +_ 0",
-        f"ann key {'9' * 5000}",
-        f"{'x' * 60_000} key 0",
-        "<> key 0",
-        "größe ü 0",
-        "\x00 \x1b \t",
-    ],
-)
-def test_whoever_cannot_resume_is_told_and_may_still_join(room: Room, rest: str) -> None:
+NO_WAYS_BACK = [
+    "ann",
+    "ann key",
+    "ann key 0 more",
+    "ann key -1",
+    f"ann {'f' * 48} 0",
+    f"ann -{'1' * 47} 0",
+    "ann +_ 0",
+    f"ann key {'9' * 5000}",
+    f"{'x' * 60_000} key 0",
+    "<> key 0",
+    "größe ü 0",
+    "\x00 \x1b \t",
+]
+
+
+def test_whoever_cannot_resume_is_told_and_may_still_join(room: Room) -> None:
     client = room.client()
-    client.say(f"/resume {rest}")
-    client.sees("! not resumed: ")
+    for rest in NO_WAYS_BACK:
+        client.say(f"/resume {rest}")
+        client.sees("! not resumed: ")
     client.say("/join ann")
     client.sees(f"! joined {room.port} as ann: key ")

@@ -110,7 +110,7 @@ def test_a_refused_flood_harms_nobody(open_room: OpenRoom) -> None:
 
 
 def test_a_paste_is_slowed_told_once_and_loses_nothing(open_room: OpenRoom) -> None:
-    room = open_room("--rate", "100")  # a second, after 100 at once
+    room = open_room("--rate", "200")  # a second, after 100 at once
     ann, bob = room.enter("ann", "bob")
     lines = [f"line {number}" for number in range(300)]
     begun = time.monotonic()
@@ -120,11 +120,11 @@ def test_a_paste_is_slowed_told_once_and_loses_nothing(open_room: OpenRoom) -> N
     bob.sees("<ann> others are not slowed")
     assert "<bob> line 299" not in (room.log.read_text())
     ann.sees("<bob> line 299")
-    assert time.monotonic() - begun > 1.8  # 200 lines, and what the tokens so far had left
+    assert time.monotonic() - begun > 0.8  # 200 lines, and what the tokens so far had left
     assert ann.said == [f"<bob> {line}" for line in lines]
     bob.say("/msg bob that was it")
     bob.sees("-bob- that was it")
-    assert bob.heard.count(b"! slowly: 100 lines a second; all will be said\n") == 1
+    assert bob.heard.count(b"! slowly: 200 lines a second; all will be said\n") == 1
     assert bob.heard.count(b"slowly") == 1
 
 
@@ -154,7 +154,7 @@ def test_who_is_slowed_is_read_no_more(open_room: OpenRoom) -> None:
 
 
 def test_what_was_said_slowly_is_said_before_leaving(open_room: OpenRoom) -> None:
-    room = open_room("--rate", "200")
+    room = open_room("--rate", "300")
     ann, bob = room.enter("ann", "bob")
     bob.say(*(f"line {number}" for number in range(200)))
     bob.shut()

@@ -157,32 +157,31 @@ def test_all_see_one_order_and_nobody_their_own_lines(room: Room) -> None:
 # What lies or harms
 
 
-@pytest.mark.parametrize(
-    ("sent", "texts"),
-    [
-        (b"one\n<ann> I resign\n", ["one", "<ann> I resign"]),
-        (b"one\r<ann> I resign\r", ["one", "<ann> I resign"]),
-        (b"one\r\0<ann> I resign\r\n", ["one", "<ann> I resign"]),
-        (b"2026-11-24T13:00:00.123Z <ann> I resign\n", ["2026-11-24T13:00:00.123Z <ann> I resign"]),
-        (b"\x1b[2J\x1b[1A<ann> I resign\n", ["\\x1b[2J\\x1b[1A<ann> I resign"]),
-        (b"* ann left\n", ["* ann left"]),
-        (b"/me left\n", ["* left"]),
-        (b"-ann- psst\n! you are banned\n", ["-ann- psst", "! you are banned"]),
-        ("a\u2028<ann> b\u202ec\n".encode(), ["a\\u2028<ann> b\\u202ec"]),
-        (b"\xc3( \x80 \x07\x08\x00\n", ["\\xc3( \\x80 \\x07\\x08\\x00"]),
-        (b"\xff\xfb\x01hel\xff\xf1lo\n", ["hello"]),
-        (b"\n\n", ["", ""]),
-    ],
-    ids=lambda value: repr(value)[:30] if isinstance(value, bytes) else None,
-)
-def test_what_is_said_is_the_speakers_own_whatever_it_says(
-    room: Room, sent: bytes, texts: list[str]
-) -> None:
+LIES = [
+    (b"one\n<ann> I resign\n", ["one", "<ann> I resign"]),
+    (b"one\r<ann> I resign\r", ["one", "<ann> I resign"]),
+    (b"one\r\0<ann> I resign\r\n", ["one", "<ann> I resign"]),
+    (b"2026-11-24T13:00:00.123Z <ann> I resign\n", ["2026-11-24T13:00:00.123Z <ann> I resign"]),
+    (b"\x1b[2J\x1b[1A<ann> I resign\n", ["\\x1b[2J\\x1b[1A<ann> I resign"]),
+    (b"* ann left\n", ["* ann left"]),
+    (b"/me left\n", ["* left"]),
+    (b"-ann- psst\n! you are banned\n", ["-ann- psst", "! you are banned"]),
+    ("a\u2028<ann> b\u202ec\n".encode(), ["a\\u2028<ann> b\\u202ec"]),
+    (b"\xc3( \x80 \x07\x08\x00\n", ["\\xc3( \\x80 \\x07\\x08\\x00"]),
+    (b"\xff\xfb\x01hel\xff\xf1lo\n", ["hello"]),
+    (b"\n\n", ["", ""]),
+]
+
+
+def test_what_is_said_is_the_speakers_own_whatever_it_says(room: Room) -> None:
     ann, bob = room.enter("ann", "bob")
-    bob.sock.sendall(sent + b"the end\n")
-    ann.sees("<bob> the end")
-    assert ann.said == [f"<bob> {text}" for text in [*texts, "the end"]]
-    assert [text for nick, text in records(room.log) if nick == "bob"] == [*texts, "the end"]
+    expected = []
+    for sent, texts in LIES:
+        bob.sock.sendall(sent + b"the end\n")
+        ann.sees("<bob> the end")
+        expected += [f"<bob> {text}" for text in [*texts, "the end"]]
+        assert ann.said == expected, sent
+    assert [f"<bob> {text}" for nick, text in records(room.log) if nick == "bob"] == expected
     assert "ann" not in [nick for nick, _ in records(room.log)]
     assert "ann left" not in room.events()
 
@@ -294,15 +293,15 @@ def test_who_does_not_read_delays_nobody_and_costs_no_memory(room: Room) -> None
     pid = room.member_of(deaf)
     before = anonymous(pid)
     line = "x" * 1000
-    for number in range(16):
+    for number in range(10):
         ann.say(*[line] * 1000, f"part {number}")
         bob.sees(f"<ann> part {number}")
-    assert room.log.stat().st_size > 16_000_000
+    assert room.log.stat().st_size > 10_000_000
     assert anonymous(pid) - before < 1 << 20
     ann.say("/who")
     ann.sees("! 3 are here: ann, bob, deaf")
-    deaf.sees("<ann> part 15")  # all of it is there, once it reads
-    assert len(deaf.said) == 16 * 1001
+    deaf.sees("<ann> part 9")  # all of it is there, once it reads
+    assert len(deaf.said) == 10 * 1001
 
 
 def anonymous(pid: int) -> int:
@@ -314,25 +313,18 @@ def anonymous(pid: int) -> int:
 def test_who_falls_too_far_behind_is_told_and_dropped(open_room: OpenRoom) -> None:
     room = open_room("--max-lag", str(1 << 20))
     ann, bob = room.enter("ann", "bob")
+    (slow,) = room.enter("slow", buffer=4096)
     room.enter("deaf", buffer=4096)
-    line = "x" * 1000
     # More than all buffers on the way hold: the kernel gives a sender's side several MB.
     for number in range(12):
-        ann.say(*[line] * 1000, f"part {number}")
+        ann.say(*["x" * 1000] * 1000, f"part {number}")
         bob.sees(f"<ann> part {number}")
-    ann.sees("* deaf was dropped (fell too far behind)")
-    bob.sees("* deaf was dropped (fell too far behind)")
-    room.is_well()
-
-
-def test_who_reads_slowly_sees_why_it_is_dropped(open_room: OpenRoom) -> None:
-    room = open_room("--max-lag", str(1 << 20))
-    (ann,) = room.enter("ann")
-    (slow,) = room.enter("slow", buffer=4096)
-    ann.say(*["x" * 1000] * 12_000)
-    until(lambda: room.log.stat().st_size > 12_000_000)
     until(lambda: room.seat("slow").ending == page.LOST)
     lines = slow.reads_to_the_end()
     assert "! you have fallen more than 1 MiB behind, and are dropped" in lines
+    whole = [line[25:] for line in lines if " <ann> x" in line]
+    assert set(whole) == {f"<ann> {'x' * 1000}"}
     ann.sees("* slow was dropped (fell too far behind)")
-    assert {line[25:] for line in lines if " <ann> " in line} == {f"<ann> {'x' * 1000}"}
+    ann.sees("* deaf was dropped (fell too far behind)")
+    bob.sees("* deaf was dropped (fell too far behind)")
+    room.is_well()

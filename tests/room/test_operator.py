@@ -1,0 +1,157 @@
+"""Who sits at the host's terminal keeps the room: kicks, bans and closes, in tmux as a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from room_support import Client, Room
+from support import Duo, children, events, records, until
+from tmux import Tmux
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[Tmux]:
+    (tmp_path / "host").mkdir()
+    made = Tmux(tmp_path / "host")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def port(at: Tmux) -> int:
+    at.line("./duplex room 0 --rate 0; echo status $?")
+    match = until(lambda: re.search(r"listening on 127\.0\.0\.1:(\d+)", at.all))
+    at.sees("and you are host")
+    return int(match[1])
+
+
+def enter(port: int, nick: str, address: str = "127.0.0.1") -> Client:
+    client = Client(port, address)
+    client.say(f"/nick {nick}")
+    client.sees(f"! you are {nick} now")
+    return client
+
+
+def log(at: Tmux) -> Path:
+    return at.cwd / "logs" / "client_input.log"
+
+
+def test_the_operator_speaks_as_host_and_is_here(at: Tmux, port: int) -> None:
+    ann = enter(port, "ann")
+    at.sees("ann")
+    at.line("hello")
+    assert ann.sees("hello").endswith("Z <host> hello")
+    ann.say("/who", "/msg host psst")
+    assert ann.sees("are here") == "! 2 are here: ann, host"
+    at.sees("ann, to you alone: psst")
+    at.line("/msg ann psst yourself")
+    ann.sees("-host- psst yourself")
+    at.line("/nick boss")
+    at.sees("you keep this room: you stay host")
+    at.line("/help")
+    at.sees("/kick NICK [WHY]: close one client")
+    at.sees("/close [WHY]: end the room")
+    assert ("host", "hello") in records(log(at))
+    assert not any(text.startswith("host entered") for text in events(log(at)))
+
+
+def test_one_is_kicked_with_a_reason_and_may_come_again(at: Tmux, port: int) -> None:
+    ann, bob = enter(port, "ann"), enter(port, "bob")
+    at.sees("bob")
+    at.line("/kick BOB enough of this")
+    assert bob.reads_to_the_end()[-1] == "! you were kicked by host: enough of this"
+    ann.sees("* bob was kicked by host: enough of this")
+    at.line("/kick ann")
+    assert ann.reads_to_the_end()[-1] == "! you were kicked by host"
+    at.line("/kick nobody")
+    at.sees("nobody here is called nobody")
+    at.line("/kick")
+    enter(port, "bob")
+    assert "ann was kicked by host" in events(log(at))
+
+
+def test_an_address_is_banned_listed_and_let_in_again(at: Tmux, port: int) -> None:
+    ann = enter(port, "ann")
+    bob, eve = (enter(port, nick, "127.0.0.2") for nick in ("bob", "eve"))
+    at.sees("eve")
+    at.line("/bans")
+    at.sees("banned: nobody")
+    at.line("/ban 127.0.0.2")
+    at.sees("127.0.0.2 is banned until the room closes")
+    for client in (bob, eve):
+        why = "! you were kicked by host: the address is banned"
+        assert client.reads_to_the_end()[-1] == why
+    for _ in range(2):
+        ann.sees(" was kicked by host: the address is banned")
+    assert Client(port, "127.0.0.2").reads_to_the_end() == ["! your address is banned"]
+    at.sees("refused 127.0.0.2:")
+    at.line("/bans")
+    at.sees("banned: 127.0.0.2")
+    at.line("/ban everybody")
+    at.sees("everybody is not an address")
+    at.line("/unban 127.0.0.3")
+    at.sees("127.0.0.3 was not banned")
+    at.line("/unban 127.0.0.2")
+    at.sees("127.0.0.2 may come in again")
+    enter(port, "bob", "127.0.0.2")
+    ann.sees("is now bob")
+    at.line("/ban")
+    at.sees("/ban takes an ADDRESS")
+
+
+def test_the_operator_closes_the_room_with_a_reason(at: Tmux, port: int) -> None:
+    ann = enter(port, "ann")
+    at.sees("ann")
+    at.line("/close until tomorrow")
+    assert ann.reads_to_the_end()[-1].endswith("* the room closed: until tomorrow")
+    at.sees("status 0")
+    at.is_left()
+    assert events(log(at))[-1] == "the room closed: until tomorrow"
+
+
+@pytest.mark.parametrize("key", ["C-d", "C-c"])
+def test_the_room_closes_when_its_operator_leaves(at: Tmux, port: int, key: str) -> None:
+    ann = enter(port, "ann")
+    at.sees("ann")
+    at.key(key)
+    assert ann.reads_to_the_end()[-1].endswith("* the room closed")
+    until(lambda: re.search(r"status \d+", at.all))
+    at.is_left()
+    assert events(log(at))[-1] == "the room closed"
+    assert "status 0" in at.all
+
+
+def test_nobody_but_the_operator_can_do_what_the_operator_can(at: Tmux, port: int) -> None:
+    ann, bob = enter(port, "ann"), enter(port, "bob")
+    at.sees("bob")
+    for line in ("/kick ann", "/ban 127.0.0.1", "/unban 127.0.0.1", "/bans", "/close"):
+        bob.say(line)
+        bob.sees(f"! there is no command {line.split()[0]};")
+    ann.say("still here")
+    bob.sees("<ann> still here")
+    at.line("/who")
+    at.sees("3 are here: ann, bob, host")
+
+
+def test_without_a_terminal_the_room_logs_a_line_for_each(duo: Duo) -> None:
+    room = Room(duo, "--max-members", "2")
+    ann, bob = room.enter("ann", "bob")
+    third = room.connect()
+    third.reads_to_the_end()
+    bob.say("/quit")
+    bob.reads_to_the_end()
+    ann.sees("* bob left")
+    ann.reset()
+    until(lambda: len(children(room.host.pid)) == 1)
+    until(lambda: "ann was dropped" in room.host.err)
+    lines = room.host.err.splitlines()
+    assert lines[0].startswith(f"listening on 127.0.0.1:{room.port}, this machine only (--host ")
+    assert sorted(lines[1:3]) == [
+        f"guest-1 entered the room ({ann.place})",
+        f"guest-2 entered the room ({bob.place})",
+    ]
+    assert lines[3] == f"refused {third.place}: the room is full: 2 are here (--max-members)"
+    assert lines[4:] == ["bob left", "ann was dropped (connection lost)"]
