@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from duplex.transcript import Transcript
 
 PRIVATE_LIMIT = 64 * 1024  # bytes for it alone that wait; more is not made until some have gone
+SOON = 64 * 1024  # bytes of records that a line for it alone lets go first
 OWN_LIMIT = 10_000  # stretches of its own records ahead of its offset; it may say more after that
 LOOK_AFTER = 2.0  # s from sending to looking whether it has been acknowledged
 _LOOK_AHEAD = 4096  # bytes read at a time to find a record's end
@@ -41,6 +42,7 @@ class Delivery:
         self._seat = seat
         self._following = False
         self._private = b""
+        self._after = 0  # the offset after which it is to go out
         self._in_private = False  # a part of it has gone out: the rest has to be next
         self._own: deque[tuple[int, int]] = deque()  # (start, end) of records not to be sent
 
@@ -55,7 +57,12 @@ class Delivery:
         self.tell_bytes("".join(line + "\n" for line in lines).encode("utf-8", "replace"))
 
     def tell_bytes(self, data: bytes) -> None:
-        """Whole lines, or what another program than a person reads."""
+        """Whole lines, or what another program than a person reads.
+
+        They come after the records that there were before them, as far as these are soon sent.
+        """
+        if not self._private:
+            self._after = self._page.watermark if self._following else 0
         self._private += data
 
     def leave_out(self, start: int, end: int) -> None:
@@ -83,7 +90,9 @@ class Delivery:
         """
         try:
             while True:
-                if self._private and self._between_records():
+                while self._own and self._own[0][0] <= self.offset:
+                    self.offset = max(self.offset, self._own.popleft()[1])
+                if self._private_is_next():
                     self._in_private = True
                     self._private = self._private[self._sock.send(self._private) :]
                     self.look_at = self.look_at or time.monotonic() + LOOK_AFTER
@@ -93,9 +102,7 @@ class Delivery:
                 if count == 0:
                     return True
                 sent = os.sendfile(self._sock.fileno(), self._transcript.fd, self.offset, count)
-                if sent == 0:  # cannot be: nobody cuts the file below the watermark
-                    raise OSError("the transcript has become shorter")
-                self.offset += sent
+                self.offset += sent or self._no_more()
                 self.look_at = self.look_at or time.monotonic() + LOOK_AFTER
                 self._seat.offset = self.offset
         except BlockingIOError:
@@ -124,7 +131,8 @@ class Delivery:
         try:
             while listen(seconds, 2) == ring and not head[CLOSING]:
                 while count := head[WATERMARK] - offset:
-                    offset += send(out, source, offset, count)
+                    sent = send(out, source, offset, count)
+                    offset += sent or self._no_more()
                     cell[0] = offset
                 now = clock()
                 look_at = look_at or now + LOOK_AFTER
@@ -139,19 +147,28 @@ class Delivery:
             self.offset, self.look_at, budget.paid_until = offset, look_at, paid_until
         return True
 
-    def _between_records(self) -> bool:
-        return self._in_private or not self._following or self._transcript.is_start(self.offset)
+    def _private_is_next(self) -> bool:
+        if not self._private:
+            return False
+        if self._in_private or not self._following:
+            return True
+        is_due = not 0 < self._after - self.offset <= SOON
+        return is_due and self._transcript.is_start(self.offset)
 
     def _next_stretch(self) -> int:
         """How many bytes from the offset on can go out at once."""
         if not self._following:
             return 0
-        while self._own and self._own[0][0] <= self.offset:
-            self.offset = max(self.offset, self._own.popleft()[1])
-        if self._private and not self._transcript.is_start(self.offset):
-            return self._rest_of_record()
         end = self._own[0][0] if self._own else self._page.watermark
-        return end - self.offset
+        if not self._private:
+            return end - self.offset
+        if 0 < self._after - self.offset <= SOON:
+            return min(end, self._after) - self.offset
+        return self._rest_of_record()  # not the whole rest, or the private line would wait for it
+
+    def _no_more(self) -> int:
+        """Cannot be by us, who never cut the file below the watermark: somebody else has."""
+        raise OSError("the transcript has become shorter")
 
     def _rest_of_record(self) -> int:
         length = 0
@@ -160,4 +177,4 @@ class Delivery:
             newline = block.find(b"\n")
             if newline >= 0:
                 return length + newline + 1
-            length += len(block)
+            length += len(block) or self._no_more()

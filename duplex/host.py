@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 ACCEPTED_AT_ONCE = 32  # before looking after the rest: a flood of joins must not delay a leave
 CLOSING = 5.0  # s for every client to get the last records
-NICE = 0  # of members, so that the host accepts and reaps in time
+NICE = 5  # of members, so that the host accepts and reaps in time
 SYNC_EVERY = 1.0  # s, with --fsync second
 OPERATOR = ""  # for an address: it has none
 TRY_AGAIN = 1.0  # s until an event is recorded that could not be, and a socket accepted
