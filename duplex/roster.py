@@ -87,16 +87,16 @@ def runtime_directory() -> str:
     return path
 
 
-def rooms(port: int) -> list[Page]:
-    """The pages of this user's rooms that run at `port` on this machine, at whatever address."""
-    found = []
+def rooms(port: int) -> dict[str, Page]:
+    """This user's rooms that run at `port` on this machine: their pages, by their directories."""
+    found = {}
     base = runtime_directory()
     for name in sorted(os.listdir(base)):
         if not name.startswith(f"room-{port}-"):
             continue
         try:
             fd = os.open(os.path.join(base, name, _PAGE), os.O_RDWR | os.O_CLOEXEC)
-            found.append(Page(fd))
+            found[os.path.join(base, name)] = Page(fd)
         except (OSError, ValueError):
             continue  # its host is gone, or its process id is somebody else's now
     return found

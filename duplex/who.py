@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     found = rooms(options.port)
     if not found:
         raise DuplexError(f"no room of yours runs at port {options.port} on this machine")
-    people = [(page, seat) for page in found for seat in page.taken()]
+    people = [(page, seat) for page in found.values() for seat in page.taken()]
     people.sort(key=lambda person: person[1].joined)
     print(_as_json(people) if options.json else _as_table(people), end="")
     return EXIT_OK
