@@ -28,7 +28,7 @@ import pytest
 from support import DEADLINE, Program, with_no_error
 
 from duplex.page import Page
-from duplex.roster import rooms
+from duplex.roster import runtime_directory
 
 CHUNK = 1 << 18  # bytes a read
 WINDOW = 60  # lines that a client says ahead of what it has seen of its own
@@ -437,8 +437,9 @@ class Crowd:
         self.plain: list[Plain] = []
         self.former: list[Plain] = []
         self.killed: set[int] = set()  # the ports of clients whose member we have killed
-        self.page: Page = next(iter(rooms(port).values()))
-        self.directory = Path(next(iter(rooms(port))))
+        self.directory = Path(runtime_directory()) / f"room-{port}-{host.pid}"
+        self._page_fd = os.open(self.directory / "page", os.O_RDWR)
+        self.page = Page(self._page_fd)
         self._on: dict[int, Callable[[int], None]] = {}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -450,6 +451,7 @@ class Crowd:
                 client.let_go()
         self.epoll.close()
         os.close(self.log_fd)
+        os.close(self._page_fd)
 
     # The loop:
 
