@@ -57,6 +57,7 @@ def test_who_reads_slowly_gets_all_before_the_end(room: Room) -> None:
     ann.say(*["x" * 1000] * 10_000, "last words")
     until(lambda: b"last words" in room.log.read_bytes()[-100:])
     assert room.seat("slow").offset < room.log.stat().st_size - 1_000_000
+    slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # from now on it is quick
     os.kill(room.host.pid, signal.SIGTERM)
     assert ann.reads_to_the_end()[-1].endswith("* the room closed")
     lines = slow.reads_to_the_end()
