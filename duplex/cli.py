@@ -30,7 +30,7 @@ COMMANDS = {
 HELP = """\
 usage: duplex COMMAND [options]
 
-Two people talk over one TCP port; the other side needs no more than nc.
+Two people, or a room of them, talk over one TCP port; the other side needs no more than nc.
 
 {commands}
 
@@ -39,6 +39,7 @@ duplex COMMAND --help tells more; duplex --version which this is.
 example:
   duplex listen 8000               in one terminal
   duplex connect 127.0.0.1 8000    in another
+  duplex room 5000                 or for many: connect, nc and telnet join it
 """
 
 

@@ -125,7 +125,7 @@ class Delivery:
         """
         listen, pause, clock = every.poll, mine.poll, time.monotonic
         send, out, source = os.sendfile, self._sock.fileno(), self._transcript.fd
-        head, cell, ring = self._page.head, self._seat.offset_cell(), [(bell, select.EPOLLIN)]
+        head, seat, ring = self._page.head, self._seat, [(bell, select.EPOLLIN)]
         offset, look_at, paid_until = self.offset, self.look_at, budget.paid_until
         seconds = max(0.0, look_at - clock()) if look_at else -1
         try:
@@ -133,7 +133,7 @@ class Delivery:
                 while count := head[WATERMARK] - offset:
                     sent = send(out, source, offset, count)
                     offset += sent or self._no_more()
-                    cell[0] = offset
+                    seat.offset = offset
                 now = clock()
                 look_at = look_at or now + LOOK_AFTER
                 price = head[MEMBERS] / WAKE_UPS  # as Budget.spend

@@ -10,11 +10,12 @@ This file knows neither sockets nor files of any name.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
-import struct
 import time
 
+_REASON_LIMIT = 255  # bytes
 # What a seat's state can be. Only for HERE has an entry been recorded.
 FREE, COMING, HERE = 0, 1, 2
 # Why a member has ended, as it says itself; a killed one leaves UNKNOWN behind.
@@ -23,12 +24,83 @@ UNKNOWN, LEFT, LOST, KICKED, TAKEN_OVER, CLOSED = range(6)
 _HEAD = 64  # bytes
 WATERMARK, _HERE, MEMBERS, CLOSING = range(4)  # which of the head's 8-byte numbers
 
-_SEAT = 640  # bytes
-_PID, _STATE, _ENDING, _WHICH = 0, 4, 8, 12  # u32 each, byte offsets in a seat
-_OFFSET, _JOINED, _SESSION = 16, 24, 32  # u64; double, seconds since the epoch; u64
-_NAMES, _NAME_SIZE = (40, 176), 136  # two, so that changing one is choosing the other
-_ADDRESS, _ADDRESS_SIZE = 312, 72
-_REASON, _REASON_SIZE = 384, 256
+
+class Seat(ctypes.Structure):
+    """What is known of one member; a view of its place in the mapping."""
+
+    _fields_ = (
+        ("pid", ctypes.c_uint32),
+        ("state", ctypes.c_uint32),
+        ("ending", ctypes.c_uint32),
+        ("_which", ctypes.c_uint32),
+        ("offset", ctypes.c_uint64),  # in the transcript: what was given to the client's socket
+        ("session", ctypes.c_uint64),
+        ("joined", ctypes.c_double),  # seconds since the epoch
+        ("_name_0", ctypes.c_char * 136),  # two, so that changing one is choosing the other
+        ("_name_1", ctypes.c_char * 136),
+        ("_address", ctypes.c_char * 72),
+        ("_reason", ctypes.c_char * 256),
+    )
+
+    pid: int
+    state: int
+    ending: int
+    offset: int
+    session: int
+    joined: float
+    _which: int
+    _name_0: bytes
+    _name_1: bytes
+    _address: bytes
+    _reason: bytes
+
+    def clear(self) -> None:
+        ctypes.memset(ctypes.byref(self), 0, ctypes.sizeof(self))
+
+    def take(self, address: str) -> None:
+        """Its member has begun; the host has given it a clear one."""
+        self.pid = os.getpid()
+        self._address = address.encode()
+        self.joined = time.time()
+        self.state = COMING
+
+    @property
+    def address(self) -> str:
+        return self._address.decode(errors="replace")
+
+    @property
+    def reason(self) -> str:
+        return self._reason.decode(errors="replace")
+
+    @property
+    def nick(self) -> str:
+        return (self._name_1 if self._which else self._name_0).decode(errors="replace")
+
+    @nick.setter
+    def nick(self, nick: str) -> None:
+        """The former one stays in its place, until the next."""
+        self.wants(nick)
+        self._which = 1 - self._which
+
+    def wants(self, nick: str) -> None:
+        """Said before a nick is bound, so that the host frees it if the member is killed then."""
+        if self._which:
+            self._name_0 = nick.encode()
+        else:
+            self._name_1 = nick.encode()
+
+    @property
+    def nicks(self) -> list[str]:
+        """The present nick and one more, before or wanted: a killed member may hold both.
+
+        Or neither: whoever frees them looks whether they are somebody else's now.
+        """
+        return [name.decode(errors="replace") for name in (self._name_0, self._name_1) if name]
+
+    def end(self, ending: int, reason: str = "") -> None:
+        """The member says why it ends."""
+        self._reason = reason.encode()[:_REASON_LIMIT]
+        self.ending = ending
 
 
 class Page:
@@ -36,19 +108,15 @@ class Page:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.seats = (os.fstat(fd).st_size - _HEAD) // _SEAT
+        self.seats = (os.fstat(fd).st_size - _HEAD) // ctypes.sizeof(Seat)
         self.map = mmap.mmap(fd, 0)
         self.head = memoryview(self.map)[:_HEAD].cast("Q")
 
     @classmethod
     def make(cls, seats: int) -> Page:
         fd = os.memfd_create("duplex-room")
-        os.truncate(fd, _HEAD + seats * _SEAT)
+        os.truncate(fd, _HEAD + seats * ctypes.sizeof(Seat))
         return cls(fd)
-
-    def close(self) -> None:
-        self.head.release()
-        os.close(self.fd)
 
     @property
     def watermark(self) -> int:
@@ -85,103 +153,9 @@ class Page:
         self.head[CLOSING] = 1
 
     def seat(self, index: int) -> Seat:
-        return Seat(self.map, _HEAD + index * _SEAT)
+        return Seat.from_buffer(self.map, _HEAD + index * ctypes.sizeof(Seat))
 
     def taken(self) -> list[Seat]:
         """The seats of everybody who is here."""
         seats = map(self.seat, range(self.seats))
         return [seat for seat in seats if seat.state == HERE]
-
-
-def _number(at: int, form: str) -> property:
-    codec = struct.Struct(f"@{form}")
-
-    def get(seat: Seat) -> int | float:
-        value: int | float = codec.unpack_from(seat.map, seat.at + at)[0]
-        return value
-
-    def put(seat: Seat, value: float) -> None:
-        codec.pack_into(seat.map, seat.at + at, value)
-
-    return property(get, put)
-
-
-def _text(at: int, size: int) -> property:
-    def get(seat: Seat) -> str:
-        return seat.read_text(at)
-
-    def put(seat: Seat, text: str) -> None:
-        seat.write_text(at, size, text)
-
-    return property(get, put)
-
-
-class Seat:
-    """What is known of one member."""
-
-    def __init__(self, mapping: mmap.mmap, at: int) -> None:
-        self.map = mapping
-        self.at = at  # byte offset in the mapping
-
-    pid = _number(_PID, "I")
-    state = _number(_STATE, "I")
-    ending = _number(_ENDING, "I")
-    _which = _number(_WHICH, "I")
-    offset = _number(_OFFSET, "Q")  # in the transcript: what was given to the client's socket
-    joined = _number(_JOINED, "d")
-    session = _number(_SESSION, "Q")
-    address = _text(_ADDRESS, _ADDRESS_SIZE)
-    reason = _text(_REASON, _REASON_SIZE)
-
-    def clear(self) -> None:
-        self.map[self.at : self.at + _SEAT] = bytes(_SEAT)
-
-    def take(self, address: str) -> None:
-        """Its member has begun; the host has given it a clear one."""
-        self.pid = os.getpid()
-        self.address = address
-        self.joined = time.time()
-        self.state = COMING
-
-    def offset_cell(self) -> memoryview:
-        """The offset as the one element of an array, for who writes it often."""
-        start = self.at + _OFFSET
-        return memoryview(self.map)[start : start + 8].cast("Q")
-
-    @property
-    def nick(self) -> str:
-        return self.read_text(_NAMES[self._which])
-
-    @nick.setter
-    def nick(self, nick: str) -> None:
-        """The former one stays in its place, until the next."""
-        other = 1 - self._which
-        self.write_text(_NAMES[other], _NAME_SIZE, nick)
-        self._which = other
-
-    def wants(self, nick: str) -> None:
-        """Said before a nick is bound, so that the host frees it if the member is killed then."""
-        self.write_text(_NAMES[1 - self._which], _NAME_SIZE, nick)
-
-    @property
-    def nicks(self) -> list[str]:
-        """The present nick and one more, before or wanted: a killed member may hold both.
-
-        Or neither: whoever frees them looks whether they are somebody else's now.
-        """
-        names = (self.read_text(at) for at in _NAMES)
-        return [name for name in names if name]
-
-    def end(self, ending: int, reason: str = "") -> None:
-        """The member says why it ends."""
-        self.reason = reason
-        self.ending = ending
-
-    def read_text(self, at: int) -> str:
-        start = self.at + at + 1
-        return self.map[start : start + self.map[start - 1]].decode(errors="replace")
-
-    def write_text(self, at: int, size: int, text: str) -> None:
-        data = text.encode()[: min(size - 1, 255)].decode(errors="ignore").encode()
-        start = self.at + at
-        self.map[start : start + 1 + len(data)] = bytes([len(data)]) + data

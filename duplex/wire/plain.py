@@ -14,6 +14,13 @@ from duplex.record import LINE_LIMIT
 _NO_TIMING_MARK = b"\xff\xfc\x06"
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.text import Text
+
+_boundary: list[type[Text]] = []  # the class, once it has been needed: see Receiver
+
+
 class Sender(wire.Sender):
     """Lines to bytes: the same bytes."""
 
@@ -28,9 +35,11 @@ class Receiver(wire.Receiver):
     """Bytes to lines of safe text, each of `limit` bytes at most."""
 
     def __init__(self, limit: int = LINE_LIMIT) -> None:
-        from duplex.text import Text  # only the process that receives needs the boundary
+        if not _boundary:  # only a process that receives loads it, and only once looks for it
+            from duplex.text import Text
 
-        self._text = Text(limit)
+            _boundary.append(Text)
+        self._text = _boundary[0](limit)
 
     def receive(self, data: bytes) -> bytes:
         return self._text.feed(data)
