@@ -172,43 +172,46 @@ class Arrival:
             self._begin(start, offset, echo=True)
 
     def _take_over(self, nick: str, session: int) -> None:
-        """Take the nick, if need be from this client's earlier connection, whose member then ends.
+        """Take the nick, once no earlier connection of this client has a member any more.
 
-        The nick is free only when the host has reaped that member: nothing more is said by it.
+        Such a member may have another nick by now. It has ended only when the host has reaped it
+        and cleared its seat: nothing more is said by it then, and its nicks are free.
         """
         begun = time.monotonic()
-        asked, asked_at = 0, 0.0  # whose member: there may be several, one after another
+        asked: dict[int, float] = {}  # when each of them was asked to make way
         while True:
-            try:
-                self._take(nick)
-            except Taken:
-                now = time.monotonic()
-                pid, holding = self._holder(nick)
-                if pid and holding != session:
-                    raise NotResumed(f"somebody else is {nick} now") from None
-                if now - begun > TAKING_OVER:
-                    raise NotResumed(f"the earlier connection of {nick} does not end") from None
-                if pid and pid != asked:
-                    self._room.ask_to_make_way(nick)  # it may be too busy for that, or stopped
-                    asked, asked_at = pid, now
-                elif pid and now - asked_at > ASKING:
+            earlier = [(pid, name) for pid, of, name in self._seated() if of == session]
+            if not earlier:
+                try:
+                    self._take(nick)
+                except Taken:
+                    if any(same_nick(name) == same_nick(nick) for _, _, name in self._seated()):
+                        raise NotResumed(f"somebody else is {nick} now") from None
+                else:
+                    return
+            now = time.monotonic()
+            if now - begun > TAKING_OVER:
+                raise NotResumed(f"the earlier connection of {nick} does not end")
+            for pid, name in earlier:
+                if pid not in asked:
+                    self._room.ask_to_make_way(name)  # it may be too busy for that, or stopped
+                    asked[pid] = now
+                elif now - asked[pid] > ASKING:
                     with suppress(ProcessLookupError):  # it has just ended
                         os.kill(pid, signal.SIGKILL)
-                time.sleep(LOOK_EVERY)
-            else:
-                return
+            time.sleep(LOOK_EVERY)
 
-    def _holder(self, nick: str) -> tuple[int, int]:
-        """The process id and the session of whose it is; (0, 0) while it is being freed.
+    def _seated(self) -> list[tuple[int, int, str]]:
+        """(process id, session, nick) of everybody who is here.
 
-        The host may clear the seat at any instant, so what was read counts only if it still stands.
+        The host may clear a seat at any instant, so what was read counts only if it still stands.
         """
-        wanted = same_nick(nick)
+        found = []
         for seat in self._room.page.taken():
-            pid, session, name = seat.pid, seat.session, seat.nick
-            if pid and seat.state == page.HERE and seat.pid == pid and same_nick(name) == wanted:
-                return int(pid), int(session)
-        return 0, 0
+            pid, session, nick = seat.pid, seat.session, seat.nick
+            if pid and seat.state == page.HERE and seat.pid == pid:
+                found.append((pid, session, nick))
+        return found
 
     def _record(self, text: str) -> int | None:
         """Record the entry, and count it, in one; its offset. Or the client has to go."""

@@ -133,7 +133,11 @@ def _quit(member: Member, _argument: str) -> None:
 def _kick(member: Member, argument: str) -> None:
     nick, _, why = argument.partition(" ")
     try:
+        if same_nick(nick) == HOST:
+            member.answer("you keep this room: /close ends it")
+            return
         member.room.roster.send(nick, f"k{HOST}{': ' if why else ''}{why}".encode())
+        member.answer(f"{nick} is to go")
     except (NickError, Undeliverable) as error:
         member.answer(str(error))
 
