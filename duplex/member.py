@@ -204,6 +204,8 @@ class Member:
         return self._mine.poll(0) if self._mine.fileno() in woken_by else []
 
     def _seconds_to_wait(self) -> float | None:
+        if self.room.page.head[page.CLOSING] and not self._leave_by:
+            return 0.0  # its ring may have been heard already, by the delivery
         now = time.monotonic()
         moments = [moment for moment in (self._leave_by, self.delivery.look_at) if moment]
         if self._arrival:

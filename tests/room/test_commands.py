@@ -316,7 +316,7 @@ def test_of_many_who_join_by_one_nick_at_the_same_instant_each_gets_its_own(room
 def test_a_nick_whose_member_is_killed_is_free_again(room: Room, rng: random.Random) -> None:
     """Also when it is killed while it takes a nick."""
     (ann,) = room.enter("ann")
-    for turn in range(5):
+    for turn in range(3):
         (bob,) = room.enter("bob")
         pid = room.member_of(bob)
         bob.say(*(f"/nick bob{rng.choice(['', '-'])}{number}" for number in range(5)), "/nick bob")

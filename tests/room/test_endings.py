@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -39,6 +40,19 @@ def test_a_signal_closes_the_room_in_good_order(
     assert [text for text in room.events() if "left" in text or "dropped" in text] == []
     again = open_room(port=room.port)  # at once, with the connections of just now in TIME_WAIT
     assert again.client().sees("the room closed")
+
+
+def test_the_end_is_told_at_once(open_room: OpenRoom) -> None:
+    took = []
+    while not took or (min(took) > 0.5 and len(took) < 5):  # a busy machine may need another try
+        room = open_room("--log", f"{len(took)}.log")
+        (ann,) = room.enter("ann")
+        begun = time.monotonic()
+        os.kill(room.host.pid, signal.SIGTERM)
+        ann.reads_to_the_end()
+        assert room.host.status() == 0
+        took.append(time.monotonic() - begun)
+    assert min(took) < 0.5, took
 
 
 def test_ncat_ends_with_the_room(duo: Duo, room: Room) -> None:
@@ -88,11 +102,11 @@ def test_what_waits_for_its_turn_when_the_room_closes_is_told(open_room: OpenRoo
     bob.sees("! slowly")
     os.kill(room.host.pid, signal.SIGTERM)
     lines = bob.reads_to_the_end()
+    assert ann.reads_to_the_end()[-1].endswith("* the room closed")
     said = sum(nick == "bob" for nick, _ in records(room.log))
     assert 90 < said < 110
     assert f"! {300 - said} lines were not said: the room closed" in lines
     assert room.host.status() == 0
-    assert ann.reads_to_the_end()[-1].endswith("* the room closed")
 
 
 def test_a_flood_does_not_hold_up_the_end(room: Room) -> None:
@@ -282,7 +296,7 @@ def test_no_member_is_left_behind_by_five_hundred_clients(room: Room) -> None:
                 client.say(f"/join n{number}")
             (client.reset if number % 2 else client.close)()
         until(lambda: len(children(room.host.pid)) == 2)
-    assert len(list(Path(f"/proc/{room.host.pid}/fd").iterdir())) == fds
+    until(lambda: len(list(Path(f"/proc/{room.host.pid}/fd").iterdir())) <= fds)
     assert sorted(os.listdir(room.runtime / "duplex" / room.directories()[0])) == names
     ann.say("/who")
     ann.sees("! 1 is here: ann")
