@@ -180,12 +180,15 @@ class Arrival:
         begun = time.monotonic()
         asked: dict[int, float] = {}  # when each of them was asked to make way
         while True:
-            earlier = [(pid, name) for pid, of, name in self._seated() if of == session]
+            own = [(pid, name, at) for pid, of, name, at in self._seated() if of == session]
+            if any(at > self._member.seat.joined for _, _, at in own):
+                raise NotResumed("you have come back in a later connection")
+            earlier = [(pid, name) for pid, name, _ in own]
             if not earlier:
                 try:
                     self._take(nick)
                 except Taken:
-                    if any(same_nick(name) == same_nick(nick) for _, _, name in self._seated()):
+                    if any(same_nick(name) == same_nick(nick) for _, _, name, _ in self._seated()):
                         raise NotResumed(f"somebody else is {nick} now") from None
                 else:
                     return
@@ -201,16 +204,16 @@ class Arrival:
                         os.kill(pid, signal.SIGKILL)
             time.sleep(LOOK_EVERY)
 
-    def _seated(self) -> list[tuple[int, int, str]]:
-        """(process id, session, nick) of everybody who is here.
+    def _seated(self) -> list[tuple[int, int, str, float]]:
+        """(process id, session, nick, when its member began) of everybody who is here.
 
         The host may clear a seat at any instant, so what was read counts only if it still stands.
         """
         found = []
         for seat in self._room.page.taken():
-            pid, session, nick = seat.pid, seat.session, seat.nick
+            pid, session, nick, joined = seat.pid, seat.session, seat.nick, seat.joined
             if pid and seat.state == page.HERE and seat.pid == pid:
-                found.append((pid, session, nick))
+                found.append((pid, session, nick, joined))
         return found
 
     def _record(self, text: str) -> int | None:
@@ -218,11 +221,11 @@ class Arrival:
         member, room = self._member, self._room
         member.seat.session = self._session
         if member.operator:
-            with member.transcript.locked():
+            with member.transcript:
                 room.page.here += 1
                 return room.page.watermark
         try:
-            with member.transcript.locked():
+            with member.transcript:
                 offset = member.transcript.write(record.event(text))
                 member.seat.state = page.HERE
                 room.page.here += 1

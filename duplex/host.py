@@ -188,9 +188,7 @@ class Host:
     def _become(self, kept: set[int]) -> None:
         """The signals stay blocked as they are over a fork: the host decides when this ends."""
         self._die_with_host()
-        close_all_but({2, *kept})
-        os.open(os.devnull, os.O_RDWR)  # the two lowest free numbers: standard input and output
-        os.dup2(0, 1)
+        close_all_but({0, 1, 2, *kept})
 
     # Leaving:
 
@@ -232,7 +230,7 @@ class Host:
         records = b"".join(record.event(event) for event in self._unrecorded)
         transcript = self._room.transcript
         try:
-            with transcript.locked():
+            with transcript:
                 if records:
                     transcript.write(records)
                 self._room.page.here = len(self._room.page.taken())

@@ -77,7 +77,7 @@ class Member:
         self._blocked = False  # the socket takes no more
         self._broken = False  # the connection is lost
         self._leave_by = 0.0  # monotonic; 0 while it stays
-        self._pulse = Pulse(sock) if sock.family != socket.AF_UNIX else None
+        self._pulse: Pulse | None = None
         # The bell is listened to by _all, but while this client is in debt or takes nothing, only
         # _mine is waited for: the bell's edge stays in _all until then.
         self._mine = select.epoll()
@@ -184,7 +184,7 @@ class Member:
             self._arrival.go_on()
         if not self._arrival:
             self._speak()
-        if self.room.page.closing and not self._leave_by:
+        if self.room.page.head[page.CLOSING] and not self._leave_by:
             self._close()
         self._look_after()
         self._send()
@@ -326,9 +326,10 @@ class Member:
         if not look_at or now < look_at or self._broken:
             return
         self.delivery.look_at = now + CHECK_EVERY if self._blocked else 0.0
-        if self._pulse and unacknowledged(self.sock):
+        if unacknowledged(self.sock):
             self.delivery.look_at = now + CHECK_EVERY
             try:
+                self._pulse = self._pulse or Pulse(self.sock)
                 self._pulse.check()
             except OSError as error:
                 self._lost(reason_of(error))

@@ -83,7 +83,7 @@ def _nick(member: Member, wanted: str) -> None:
         member.answer(str(error))
         return
     try:
-        with member.transcript.locked():
+        with member.transcript:
             member.transcript.write(record.event(f"{former} is now {nick}"))
             member.seat.nick = nick
     except TranscriptError as error:

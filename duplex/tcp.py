@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import struct
+import sys
 import termios
 import time
 
@@ -217,12 +218,17 @@ def prepare(sock: socket.socket) -> None:
     sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)
 
 
+def _is_tcp(sock: socket.socket) -> bool:
+    """Or a pair of Unix sockets; asked of the kernel, because `sock.family` makes an enum of it."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) == socket.IPPROTO_TCP
+
+
 def unacknowledged(sock: socket.socket) -> int:
     """Bytes handed to the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7)).
 
     0 for a socket that is not TCP's: what the kernel has taken of it is there.
     """
-    if sock.family == socket.AF_UNIX:
+    if not _is_tcp(sock):
         return 0
     return _queued(sock, termios.TIOCOUTQ)
 
@@ -233,20 +239,22 @@ def unread(sock: socket.socket) -> int:
 
 
 def _queued(sock: socket.socket, request: int) -> int:
-    return int(struct.unpack("i", fcntl.ioctl(sock, request, bytes(4)))[0])
+    count = bytearray(4)
+    fcntl.ioctl(sock, request, count)
+    return int.from_bytes(count, sys.byteorder)
 
 
 def round_trip(sock: socket.socket) -> float:
     """The connection's measured round trip in seconds; 0 for a socket that is not TCP's."""
-    if sock.family == socket.AF_UNIX:
+    if not _is_tcp(sock):
         return 0.0
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT + 4)
-    return float(struct.unpack_from("I", info, _RTT)[0]) / 1e6 if len(info) > _RTT else 0.0
+    return int.from_bytes(info[_RTT:], sys.byteorder) / 1e6
 
 
 def is_closed(sock: socket.socket) -> bool:
     """Whether the connection is over in both directions: reset, or shut and all acknowledged."""
-    if sock.family == socket.AF_UNIX:
+    if not _is_tcp(sock):
         return bool(wait({sock.fileno(): 0}, 0))  # POLLHUP
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[_STATE] == _CLOSE
 
@@ -272,7 +280,7 @@ class Pulse:
 
     def check(self) -> None:
         """Look, every CHECK_EVERY seconds while bytes are unacknowledged. Raises TimeoutError."""
-        if self._sock.family == socket.AF_UNIX:
+        if not _is_tcp(self._sock):
             return  # whoever is at the other end is on this machine: its death is told at once
         info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SND_WND + 4)
         if info[_STATE] == _CLOSE or len(info) < _SND_WND + 4:

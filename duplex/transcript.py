@@ -18,14 +18,13 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from contextlib import contextmanager
 
 from duplex import record
 from duplex.errors import TranscriptError, reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Protocol
 
     class Committed(Protocol):
@@ -41,11 +40,11 @@ _LOOK_BACK = 64 * 1024  # bytes read at a time to find the last newline
 class Transcript:
     """One open file description of a transcript, for one process."""
 
-    def __init__(self, path: str, fd: int) -> None:
+    def __init__(self, path: str, fd: int, regular: bool) -> None:
         self.path = path
         self.fd = fd
         self.mended = 0  # bytes of a torn tail that were cut back when it was opened
-        self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._regular = regular  # a file, and no device
         self._committed: Committed | None = None
         self._synced = False
 
@@ -65,7 +64,7 @@ class Transcript:
                 os.close(fd)
                 raise TranscriptError(path, "not a file")
             os.set_blocking(fd, True)
-            transcript = cls(path, fd)
+            transcript = cls(path, fd, stat.S_ISREG(mode))
             transcript._prove()
         except OSError as error:
             raise TranscriptError(path, reason_of(error)) from None
@@ -77,9 +76,10 @@ class Transcript:
         By the descriptor, not by the name: the file may have been renamed meanwhile.
         """
         try:
-            again = Transcript(self.path, os.open(f"/proc/self/fd/{self.fd}", _FLAGS))
+            fd = os.open(f"/proc/self/fd/{self.fd}", _FLAGS)
         except OSError as error:
             raise TranscriptError(self.path, reason_of(error)) from None
+        again = Transcript(self.path, fd, self._regular)
         again._committed, again._synced = self._committed, self._synced
         return again
 
@@ -93,22 +93,23 @@ class Transcript:
                 self.path, "a room's transcript is read again, so it has to be a file"
             )
         self._committed, self._synced = committed, synced
-        with self.locked():
+        with self:
             committed.watermark = self._mended_end()
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def __enter__(self) -> Transcript:
         """Hold the lock, for `write` and for what has to happen together with it.
 
         An OSError inside becomes a TranscriptError.
         """
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.flock(self.fd, fcntl.LOCK_UN)
         except OSError as error:
+            raise TranscriptError(self.path, reason_of(error)) from None
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        if isinstance(error, OSError):
             raise TranscriptError(self.path, reason_of(error)) from None
 
     def append(self, records: bytes) -> int:
@@ -116,7 +117,7 @@ class Transcript:
 
         Raises TranscriptError if they are not there.
         """
-        with self.locked():
+        with self:
             return self.write(records)
 
     def write(self, records: bytes) -> int:
