@@ -42,10 +42,6 @@ CATCHING_UP, LIVE, ENDING = "catching up", "live", "ending"
 _JOINED = re.compile(rb"! joined \S+ as (\S+): key (\S+), offset (\d+), end (\d+), \d+ (is|are) .*")
 
 
-def numbered(number: int) -> bytes:
-    return b"%d %s" % (number, b"x\xc3\xa9-" * (number * 7919 % 17))
-
-
 def reset(sock: socket.socket) -> None:
     """Close it, and not in good order."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -66,6 +62,7 @@ class Client:
         self.shuts = False  # no more is said on this connection
         self.story: deque[str] = deque(maxlen=20)  # what has befallen it, for when it goes wrong
         self._mask = 0
+        self._port = 0
 
     def connect(self) -> None:
         sock = socket.socket()
@@ -74,6 +71,8 @@ class Client:
         sock.settimeout(DEADLINE)
         sock.connect(("127.0.0.1", self.crowd.port))
         sock.setblocking(False)
+        self._port = sock.getsockname()[1]
+        self.crowd.killed.discard(self._port)  # it is another's now
         self.sock, self.outgoing, self.tail = sock, b"", b""
         self.reads, self.shuts = True, False
         self.state = COMING
@@ -139,7 +138,9 @@ class Client:
         raise NotImplementedError
 
     def lost(self) -> None:
-        """The connection has ended; the next is made."""
+        """The connection has ended, for a reason that we know of; the next is made."""
+        if self.state not in (ENDING, LATE) and self.port not in self.crowd.killed:
+            pytest.fail(f"{self.nick!r} was cut off: {list(self.story)}; {self.crowd}")
         self.let_go()
         self.crowd.later(self.rng.uniform(0, 0.05), self.connect)
 
@@ -178,7 +179,7 @@ class Client:
 
     @property
     def port(self) -> int:
-        return self.sock.getsockname()[1] if self.sock else 0
+        return self._port if self.sock else 0
 
 
 class Joined(Client):
@@ -249,7 +250,9 @@ class Joined(Client):
         while (at := records.find(self._mark, at)) >= 0:
             end = records.index(b"\n", at)
             text = records[at + len(self._mark) : end]
-            assert text == numbered(self.seen), f"{self.nick!r}: {text!r} is not no. {self.seen}"
+            assert text == self.crowd.line(self.seen), (
+                f"{self.nick!r}: {text!r} is not no. {self.seen}"
+            )
             self.seen += 1
             at = end
         if self.seen > self.acknowledged:
@@ -267,7 +270,7 @@ class Joined(Client):
         assert self.acknowledged <= self.seen <= self.said
         self.state = LIVE
         self._snapshots = [*self._snapshots[-SNAPSHOTS:], self._snapshot()]
-        self.outgoing += b"".join(numbered(n) + b"\n" for n in range(self.seen, self.said))
+        self.outgoing += b"".join(self.crowd.line(n) + b"\n" for n in range(self.seen, self.said))
         self._say_more()
 
     def _is_late(self) -> None:
@@ -281,7 +284,7 @@ class Joined(Client):
         count = min(WINDOW - (self.said - self.seen), self.crowd.to_say)
         if count > WINDOW // 2 or (count > 0 and self.said == self.seen):
             self.outgoing += b"".join(
-                numbered(n) + b"\n" for n in range(self.said, self.said + count)
+                self.crowd.line(n) + b"\n" for n in range(self.said, self.said + count)
             )
             self.said += count
             self.crowd.to_say -= count
@@ -360,14 +363,13 @@ class Plain(Client):
         self.texts: list[bytes] = []  # it has said
         self.orderly = False
         self._entered = False
-        self.at = 0
+        self.killed = False
 
     def connect(self) -> None:
         if self.nick:
             self.crowd.former.append(self._as_it_was())
         self._begin()
         super().connect()
-        self.at = self.port
 
     def _as_it_was(self) -> Plain:
         former = object.__new__(Plain)
@@ -386,7 +388,7 @@ class Plain(Client):
             self.state = LIVE if self._entered else COMING
         if self.state == LIVE and not self.outgoing and self.rng.random() < 0.05:
             count = self.rng.randrange(1, BURST)
-            fresh = [numbered(len(self.texts) + n) for n in range(count)]
+            fresh = [self.crowd.line(len(self.texts) + n) for n in range(count)]
             self.texts += fresh
             self.outgoing += b"\n".join(fresh) + b"\n"
 
@@ -395,6 +397,10 @@ class Plain(Client):
             self.state = ENDING
             self.shuts = self.orderly = True
             self.set_mask()
+
+    @property
+    def mark(self) -> bytes:
+        return b"Z <%s> " % self.nick
 
     def expected(self, log: bytes) -> bytes:
         """All that it could have been sent."""
@@ -414,7 +420,7 @@ class Plain(Client):
             return
         expected, view = self.expected(log), bytes(self.view)
         assert view == expected if alive else expected.startswith(view), self.nick
-        if alive or (self.orderly and self.at not in self.crowd.killed):
+        if alive or (self.orderly and not self.killed):
             assert said == self.texts, (self.nick, len(said), len(self.texts))
         elif said != self.texts[: len(said)]:  # the last one was cut in the middle
             assert said[:-1] == self.texts[: len(said) - 1]
@@ -431,6 +437,7 @@ class Crowd:
         self.rng = rng
         self.log_fd = os.open(log, os.O_RDONLY)
         self.epoll = select.epoll()
+        self.longer = 1  # how many times as long the lines are
         self.to_say = 0
         self.acknowledged = 0
         self.joined: list[Joined] = []
@@ -443,6 +450,10 @@ class Crowd:
         self._on: dict[int, Callable[[int], None]] = {}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
+        self._due_at = 0  # bytes of the transcript, for which is known
+        self._due: dict[
+            bytes, tuple[int, int]
+        ] = {}  # what each guest has to have, and to have said
         self.earlier: set[socket.socket] = set()  # connections taken over, that have to end
 
     def close(self) -> None:
@@ -452,6 +463,10 @@ class Crowd:
         self.epoll.close()
         os.close(self.log_fd)
         os.close(self._page_fd)
+
+    def line(self, number: int) -> bytes:
+        """What any client says as its line of that number."""
+        return b"%d %s" % (number, b"x\xc3\xa9-" * (self.longer * (number * 7919 % 17)))
 
     # The loop:
 
@@ -533,11 +548,27 @@ class Crowd:
     # What befalls them:
 
     def kill_a_member(self) -> None:
-        """With SIGKILL, at whatever it is doing; only what is the room's own child."""
-        client = self.rng.choice([*self.joined, *self.plain])
-        if (pid := self.member_at(client.port)) and pid in self.members():
+        """With SIGKILL, at whatever it is doing."""
+        self._kill_member_of(self.rng.choice([*self.joined, *self.plain]))
+
+    def kill_a_speaker(self) -> None:
+        """The member of somebody who has just said something: perhaps while it is recorded."""
+        speakers = [c for c in self.joined if c.state == LIVE and c.said > c.seen]
+        if speakers:
+            client = self.rng.choice(speakers)
+            self.later(self.rng.uniform(0, 0.003), lambda: self._kill_member_of(client))
+
+    def _kill_member_of(self, client: Client) -> None:
+        if pid := self.member_at(client.port):
             client.story.append(f"its member {pid} is killed, {client.state}")
             self.killed.add(client.port)
+            if isinstance(client, Plain):
+                client.killed = True
+            self.kill(pid)
+
+    def kill(self, pid: int) -> None:
+        """Only what is the room's own child."""
+        if pid in self.members():
             with_no_error(lambda: os.kill(pid, signal.SIGKILL))
 
     def members(self) -> list[int]:
@@ -565,8 +596,15 @@ class Crowd:
             subject.story.append(f"{happening.__name__} at {subject.port}, {subject.state}")
         happening()
 
-    def talk(self, lines: int, happenings: int, seconds: float) -> None:
+    def talk(
+        self,
+        lines: int,
+        happenings: int,
+        seconds: float,
+        happens: Callable[[], None] | None = None,
+    ) -> None:
         """Say so many lines, while so much happens, evenly spread over what is acknowledged."""
+        happens = happens or self.something_happens
         self.to_say += lines
         goal = self.acknowledged + lines
         begun = self.acknowledged
@@ -578,7 +616,7 @@ class Crowd:
                 client.nudge()
             due = (self.acknowledged - begun + 1) * happenings // lines
             while happened < min(due, happenings):
-                self.something_happens()
+                happens()
                 happened += 1
             if time.monotonic() > deadline:
                 pytest.fail(f"{happened} of {happenings} in {seconds:g} s: {self}")
@@ -587,13 +625,16 @@ class Crowd:
         self.until(self._plain_are_content, left)
 
     def _plain_are_content(self) -> bool:
+        if not all(c.content for c in self.joined):
+            return False
         if any(c.state != LIVE or c.outgoing for c in self.plain):
             return False
-        log = self.log.read_bytes()
-        return all(
-            len(c.view) == len(c.expected(log)) and log.count(b"Z <%s> " % c.nick) == len(c.texts)
-            for c in self.plain
-        ) and all(c.content for c in self.joined)
+        if self._due_at != (
+            size := os.fstat(self.log_fd).st_size
+        ):  # looking is slow: once is enough
+            self._due_at, log = size, self.log.read_bytes()
+            self._due = {c.nick: (len(c.expected(log)), log.count(c.mark)) for c in self.plain}
+        return all(self._due[c.nick] == (len(c.view), len(c.texts)) for c in self.plain)
 
     # What has to be so in the end:
 
@@ -604,7 +645,7 @@ class Crowd:
             assert client.offset == len(log)
             assert client.digest.digest() == hashlib.blake2b(log[client.start :]).digest()
             said = re.findall(rb"(?m)^[^ \n]+Z <%s> (.*)\n" % client.nick, log)
-            assert said == [numbered(n) for n in range(client.said)], client.nick
+            assert said == [self.line(n) for n in range(client.said)], client.nick
         for plain in self.former:
             plain.check(log, alive=False)
         for plain in self.plain:

@@ -6,13 +6,14 @@ import contextlib
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from client_support import log_of, start_room
-from crowd import CHUNK, LIVE, Crowd, Joined, reset
-from support import Duo, Program, children, connected, until
+from crowd import CHUNK, LIVE, WINDOW, Crowd, Joined, reset
+from support import DEADLINE, Duo, Program, children, connected, until
 
 JOINED, PLAIN = 42, 8
 
@@ -27,6 +28,7 @@ class Watch:
         with connected(crowd.port) as first:  # so that the host has all that it opens only once
             until(lambda: first.recv(CHUNK))
         until(lambda: len(children(host.pid)) == 1)  # the flusher
+        self.flusher = children(host.pid)[0]
         self._before = self._now()
 
     def check(self) -> None:
@@ -76,7 +78,7 @@ def crowded_room(duo: Duo, rng: random.Random, *args: str) -> Iterator[tuple[Cro
 @pytest.mark.parametrize(
     ("lines", "happenings", "seconds"),
     [
-        pytest.param(8_000, 80, 50),
+        pytest.param(10_000, 150, 50),
         pytest.param(100_000, 1_000, 1_500, marks=(pytest.mark.long, pytest.mark.timeout(1_800))),
     ],
 )
@@ -87,6 +89,46 @@ def test_whatever_happens_every_view_is_the_transcript_and_every_line_is_in_it_o
     with crowded_room(duo, rng) as (crowd, _):
         crowd.come(JOINED, PLAIN)
         crowd.talk(lines, happenings, seconds)
+        crowd.check()
+
+
+@pytest.mark.parametrize(
+    ("lines", "kills", "seconds"),
+    [
+        pytest.param(6_000, 150, 50),
+        pytest.param(80_000, 2_000, 900, marks=(pytest.mark.long, pytest.mark.timeout(1_000))),
+    ],
+)
+def test_members_killed_while_they_record_tear_and_lose_nothing(
+    duo: Duo, rng: random.Random, lines: int, kills: int, seconds: float
+) -> None:
+    """Long lines, many at a time: a kill meets the middle of a write now and then."""
+    with crowded_room(duo, rng) as (crowd, _):
+        crowd.longer = 40
+        crowd.come(6, 2)
+        crowd.talk(lines, kills, seconds, crowd.kill_a_speaker)
+        crowd.check()
+
+
+def test_who_reads_again_has_all_that_was_missed_at_once(duo: Duo, rng: random.Random) -> None:
+    """The socket's buffers are filled many times over, and no ring comes to help."""
+    with crowded_room(duo, rng) as (crowd, _):
+        crowd.longer = 100
+        crowd.come(8, 0)
+        sleepy = crowd.joined[0]
+        sleepy.reads = False
+        sleepy.set_mask()
+        crowd.to_say = lines = 8_000
+        for client in crowd.joined[1:]:
+            client.nudge()
+        crowd.until(lambda: crowd.acknowledged >= lines - 2 * WINDOW and not crowd.to_say)
+        crowd.until(lambda: all(c.content for c in crowd.joined[1:]))
+        before = time.monotonic()
+        sleepy.reads = True
+        sleepy.set_mask()
+        crowd.until(lambda: sleepy.content)
+        assert time.monotonic() - before < 10
+        crowd.talk(100, 0, DEADLINE)
         crowd.check()
 
 
@@ -105,12 +147,19 @@ def test_who_came_and_left_leaves_nothing_behind_in_the_host(
             crowd.joined = [Joined(crowd, f"j{number + n}") for n in range(25)]
             for client in crowd.joined:
                 client.connect()
-            if rng.random() < 0.8:  # or they go before they have come
+            if rng.random() < 0.6:
                 crowd.until(lambda: all(client.state == LIVE for client in crowd.joined))
+            else:  # they are killed, or go, before they have come
+                crowd.later(rng.uniform(0, 0.04), crowd.joined.clear)
+                came = crowd.joined.copy()
+                crowd.until(lambda: not crowd.joined)
+                crowd.joined = came
+                for pid in set(crowd.members()) - {watch.flusher}:
+                    crowd.kill(pid)
             for client in crowd.joined:
                 kind = rng.randrange(4)
-                if kind == 0 and (pid := crowd.member_at(client.port)) in crowd.members():
-                    os.kill(pid, signal.SIGKILL)
+                if kind == 0:
+                    crowd.kill(crowd.member_at(client.port))
                 client.let_go(reset if kind == 1 else type(client.sock).close)
             if number % 1_000 == 0:
                 watch.check()
