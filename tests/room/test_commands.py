@@ -79,7 +79,8 @@ def test_lines_and_commands_in_one_packet_keep_their_order(room: Room) -> None:
         "<bobby> /four",
         "<bobby> five",
     ]
-    assert b"-bobby- psst\n" in ann.heard
+    if b"-bobby- psst\n" not in ann.heard:  # a letter may come before the last line or after it
+        ann.sees("-bobby- psst")
 
 
 def test_quit_leaves_and_nothing_after_it_is_said(room: Room) -> None:
