@@ -289,14 +289,16 @@ class Host:
             return
         self._banned.add(ip)
         self._tell_operator(f"{ip} is banned until the room closes")
-        for index, address in self._members.values():
-            if address == ip:
-                self._kick(self._room.page.seat(index).nick)
+        for pid, (index, address) in self._members.items():
+            if address == ip and (nick := self._room.page.seat(index).nick):
+                self._kick(nick)
+            elif address == ip:
+                os.kill(pid, signal.SIGKILL)  # it has only just come: nobody has seen it
 
     def _kick(self, nick: str) -> None:
         try:
             self._room.roster.send(nick, f"k{roster.HOST}: the address is banned".encode())
-        except (roster.Undeliverable, roster.NickError) as error:
+        except roster.Undeliverable as error:
             self._tell_operator(str(error))
 
     def _unban(self, ip: str) -> None:
