@@ -33,7 +33,7 @@ CHECK_EVERY = 2  # s between two looks at a connection with bytes under way
 _TCP_RTO_MAX_MS = 44  # linux/tcp.h, since Linux 6.15; not in Python's socket module yet
 _PROBE_EVERY = 5000  # ms at most between two probes of a closed window
 _STATE, _CLOSE = 0, 7  # tcpi_state, and TCP_CLOSE in it: linux/tcp.h, net/tcp_states.h
-_LAST_ACK_RECV, _RTT, _SND_WND = 56, 68, 228  # byte offsets in struct tcp_info
+_UNACKED, _LAST_ACK_RECV, _RTT, _SND_WND = 24, 56, 68, 228  # byte offsets in struct tcp_info
 
 
 def where(address: Address) -> str:
@@ -264,8 +264,9 @@ class Pulse:
 
     TCP_USER_TIMEOUT alone cannot: Linux counts a closed window as silence, even while the peer
     answers every probe of it (measured on 6.18: a reader paused for the timeout is cut off). So it
-    is lifted while the window is closed, and the answers to the probes are watched instead. Where
-    the kernel cannot be told to go on probing often (before 6.15), a peer that dies while its
+    is lifted while nothing is in flight, which with bytes to be sent means that the window is
+    closed, or too small to be worth a segment; and the answers to the probes are watched instead.
+    Where the kernel cannot be told to go on probing often (before 6.15), a peer that dies while its
     window is closed is noticed only when the kernel gives up its probes.
     """
 
@@ -285,7 +286,8 @@ class Pulse:
         info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SND_WND + 4)
         if info[_STATE] == _CLOSE or len(info) < _SND_WND + 4:
             return  # gone already, or a kernel before 5.4, which does not tell the window
-        closed = struct.unpack_from("I", info, _SND_WND)[0] == 0
+        window, in_flight = (struct.unpack_from("I", info, at)[0] for at in (_SND_WND, _UNACKED))
+        closed = not (window and in_flight)
         if closed != self._lifted:
             timeout = 0 if closed else DEAD_AFTER * 1000
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
