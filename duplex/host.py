@@ -247,7 +247,8 @@ class Host:
         if kind == "screen":
             self._closing = self._closing or "the room closed"
         elif not self._closing:
-            say_status(f"duplex: the {kind} {how_it_ended(status)}")
+            self._tell_operator(f"the {kind} {how_it_ended(status)}; there is another")
+            self._helpers[spawn(self._flush_each_second)] = kind
 
     # The operator:
 
@@ -353,12 +354,18 @@ class Host:
         """Only the flusher runs this: so that a slow disk delays nobody but it."""
         transcript = self._room.transcript.reopen()
         self._become({transcript.fd, self._room.page.fd})
-        done = 0
+        done, told = 0, False
         while True:
             time.sleep(SYNC_EVERY)
-            if (end := self._room.page.watermark) != done:
+            if (end := self._room.page.watermark) == done:
+                continue
+            try:
                 os.fdatasync(transcript.fd)
-                done = end
+                done, told = end, False
+            except OSError as error:
+                if not told:
+                    say_status(f"{transcript.path} cannot be put on the disk: {error.strerror}")
+                told = True
 
 
 def _how_it_left(seat: Seat, status: int) -> str:

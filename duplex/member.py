@@ -14,7 +14,6 @@ That it has left is recorded by the host, which reaps it: so exactly once, whate
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import time
@@ -23,7 +22,7 @@ from duplex import page, record
 from duplex.arrival import Arrival
 from duplex.bell import Budget
 from duplex.delivery import Delivery
-from duplex.errors import EXIT_OK, TranscriptError, reason_of
+from duplex.errors import EXIT_OK, TranscriptError
 from duplex.orders import carry_out
 from duplex.rate import Rate
 from duplex.roster import MAIL_LIMIT
@@ -171,8 +170,8 @@ class Member:
             self._blocked = not self.delivery.tail(
                 self._all, self._mine, self.room.bell.fd, self._budget
             )
-        except OSError as error:
-            self._lost(reason_of(error))
+        except OSError:
+            self._lost()
 
     def _turn(self) -> None:
         for fd, events in self._wait():
@@ -211,7 +210,8 @@ class Member:
         if self._arrival:
             moments.append(self._arrival.deadline)
         elif self.lines:
-            moments.append(now + self._rate.seconds_to_wait())
+            if not self.delivery.crowded:
+                moments.append(now + self._rate.seconds_to_wait())
         elif self.over and not self._leave_by:
             moments.append(now)
         return max(0.0, min(moments) - now) if moments else None
@@ -235,8 +235,7 @@ class Member:
         if events & select.EPOLLIN:
             self._read()
         elif events & (select.EPOLLERR | select.EPOLLHUP):
-            number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            self._lost(os.strerror(number) if number else "connection lost")
+            self._lost()
         if events & select.EPOLLOUT:
             self._blocked = False
 
@@ -245,8 +244,8 @@ class Member:
             data = self.sock.recv(CHUNK)
         except BlockingIOError:
             return
-        except OSError as error:
-            self._lost(reason_of(error))
+        except OSError:
+            self._lost()
             return
         if data:
             self._hear(self._receiver.receive(data))
@@ -277,9 +276,12 @@ class Member:
                 for _ in range(count):
                     at = lines.index(b"\n", at) + 1
                 lines = lines[:at]
-            self._rate.spend(count)
             self.lines = self.lines[len(lines) :]
-            carry_out(self, lines)
+            rest = carry_out(self, lines)
+            self._rate.spend(count - rest.count(b"\n"))
+            if rest:  # the client has to take some answers first
+                self.lines = rest + self.lines
+                return
         self._slowed = False
         if self.over and not self._leave_by:
             if self._broken:
@@ -316,9 +318,8 @@ class Member:
             return
         try:
             self._blocked = not self.delivery.go_on()
-        except OSError as error:
-            self._lost(reason_of(error))
-            return
+        except OSError:
+            self._lost()
 
     def _look_after(self) -> None:
         """Every CHECK_EVERY seconds while bytes are under way: is it alive, and not too late?"""
@@ -331,14 +332,14 @@ class Member:
             try:
                 self._pulse = self._pulse or Pulse(self.sock)
                 self._pulse.check()
-            except OSError as error:
-                self._lost(reason_of(error))
+            except OSError:
+                self._lost()
         if self.delivery.lag > self.room.max_lag:
             mib = self.room.max_lag / (1 << 20)
             self.answer(f"you have fallen more than {mib:g} MiB behind, and are dropped")
             self.leave(page.LOST, "fell too far behind")
 
-    def _lost(self, _reason: str) -> None:
+    def _lost(self) -> None:
         """The connection is gone; what was heard is said, unless the client will say it again."""
         if self._broken:
             return

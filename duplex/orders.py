@@ -23,14 +23,17 @@ HISTORY_BYTES = 256 * 1024  # of them at most
 NAMES_A_LINE = 50  # of /who
 
 
-def carry_out(member: Member, lines: bytes) -> None:
-    """Say `lines`, whole ones, and carry the commands among them out, in their order."""
+def carry_out(member: Member, lines: bytes) -> bytes:
+    """Say `lines`, whole ones, and carry the commands among them out, in their order.
+
+    Returns those that are left: where answers pile up, the client has to take them first.
+    """
     if not lines.startswith(b"/") and b"\n/" not in lines:  # nearly always
         member.say(lines)
-        return
-    said = b""
-    for line in lines[:-1].split(b"\n"):
-        name, argument = split(line)
+        return b""
+    said, waiting = b"", lines.split(b"\n")[-2::-1]  # the first is the last
+    while waiting and not member.leaving and not member.delivery.crowded:
+        name, argument = split(waiting.pop())
         if not name:
             said += argument + b"\n"
             continue
@@ -38,10 +41,9 @@ def carry_out(member: Member, lines: bytes) -> None:
             member.say(said)
             said = b""
         _order(member, name, argument.decode(errors="replace"))
-        if member.leaving:
-            return
     if said:
         member.say(said)
+    return b"" if member.leaving else b"".join(line + b"\n" for line in reversed(waiting))
 
 
 def _order(member: Member, name: str, argument: str) -> None:

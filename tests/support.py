@@ -165,6 +165,13 @@ def probes(pid: int) -> bool:
     return any(row[5].startswith("04:") and row[9] in inodes for row in map(str.split, table))
 
 
+def peak(pid: int) -> int:
+    """The most memory that the process has had resident, in kB."""
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert match
+    return int(match[1])
+
+
 def free_port() -> int:
     """A port that was free just now, for programs that cannot pick one themselves."""
     with socket.create_server(("127.0.0.1", 0)) as sock:

@@ -23,6 +23,7 @@ from support import (
     children,
     connected,
     events,
+    peak,
     probes,
     said,
     until,
@@ -49,13 +50,6 @@ def digest_of(parts: Iterator[bytes]) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
-
-
-def peak(pid: int) -> int:
-    """The most memory that the process has had resident, in kB."""
-    match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert match
-    return int(match[1])
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Barrier, Thread
 
 from room_support import Client, Room
-from support import records, said, until
+from support import connected, peak, probes, records, said, until
 
 OpenRoom = Callable[..., Room]
 
@@ -355,3 +356,22 @@ def test_whoever_cannot_resume_is_told_and_may_still_join(room: Room) -> None:
         client.sees("! not resumed: ")
     client.say("/join ann")
     client.sees(f"! joined {room.port} as ann: key ")
+
+
+def test_commands_whose_answers_nobody_reads_pile_up_no_answers(open_room: OpenRoom) -> None:
+    """Thousands of commands in each read, and not one answer taken: the commands wait instead."""
+    room = open_room("--rate", "0")
+    (ann,) = room.enter("ann")
+    with connected(room.port) as flood:
+        flood.sendall(b"/join eve\n")
+        ann.sees("* eve entered")
+        eve = room.seat("eve").pid
+        before = peak(eve)
+        flood.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                flood.send(b"/help\n" * 10_000)
+        until(lambda: probes(os.getpid()))
+        assert peak(eve) < before + 2_000
+        ann.say("still here")
+        until(lambda: said(room.log) == ["still here"])
