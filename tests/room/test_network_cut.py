@@ -191,7 +191,7 @@ def test_a_member_that_ends_during_a_cut_is_come_back_from(talk: Talk, network: 
 def test_a_client_that_gives_a_connection_up_takes_its_nick_over_from_the_stale_member(
     talk: Talk, network: Network
 ) -> None:
-    """Nothing is under way to the client, so that the member cannot know: it has to make way."""
+    """Nothing is under way to the client during the cut, so that the member cannot know."""
     needs("ss")
     talk.flows(0.5)
     talk.arrives(30)
@@ -209,7 +209,12 @@ def test_a_client_that_gives_a_connection_up_takes_its_nick_over_from_the_stale_
     until(lambda: "connected again, as ann" in talk.ann.err)
     talk.flows(0.5)
     talk.arrives(30)
-    assert talk.happened_to_ann() == ["ann entered the room", "ann is back"]
+    happened = talk.happened_to_ann()
+    # The member makes way when it is asked to, unless it hears before that the client's end is gone.
+    assert happened in (
+        ["ann entered the room", "ann is back"],
+        ["ann entered the room", "ann was dropped", "ann is back"],
+    )
     assert stale not in members(talk.host)
     assert len(members(talk.host)) == 2
     talk.ends()
