@@ -210,7 +210,7 @@ def test_a_client_that_gives_a_connection_up_takes_its_nick_over_from_the_stale_
     talk.flows(0.5)
     talk.arrives(30)
     happened = talk.happened_to_ann()
-    # The member makes way when it is asked to, unless it hears before that the client's end is gone.
+    # The member makes way when it is asked to, unless it hears before that its client is gone.
     assert happened in (
         ["ann entered the room", "ann is back"],
         ["ann entered the room", "ann was dropped", "ann is back"],
