@@ -177,7 +177,7 @@ class Arrival:
         Such a member may have another nick by now. It has ended only when the host has reaped it
         and cleared its seat: nothing more is said by it then, and its nicks are free.
         """
-        begun = time.monotonic()
+        begun, wanted = time.monotonic(), same_nick(nick)
         asked: dict[int, float] = {}  # when each of them was asked to make way
         while True:
             own = [(pid, name, at) for pid, of, name, at in self._seated() if of == session]
@@ -188,7 +188,8 @@ class Arrival:
                 try:
                     self._take(nick)
                 except Taken:
-                    if any(same_nick(name) == same_nick(nick) for _, _, name, _ in self._seated()):
+                    holders = [of for _, of, name, _ in self._seated() if same_nick(name) == wanted]
+                    if any(of != session for of in holders):  # one of ours may just have come
                         raise NotResumed(f"somebody else is {nick} now") from None
                 else:
                     return

@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,10 @@ class Watch:
         assert self._crowd.page.taken() == []
 
     def _now(self) -> tuple[list[int], list[str], list[str], list[str]]:
-        fds = [
-            os.readlink(entry.path).split(":")[0]
-            for entry in os.scandir(f"/proc/{self._host.pid}/fd")
-        ]
+        fds = []
+        for entry in os.scandir(f"/proc/{self._host.pid}/fd"):
+            with suppress(FileNotFoundError):  # a client's, just being closed
+                fds.append(os.readlink(entry.path).split(":")[0])
         directory = [path.name for path in self._crowd.directory.iterdir()]
         return children(self._host.pid), sorted(fds), sorted(directory), processes(self._name)
 
