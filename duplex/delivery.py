@@ -106,6 +106,7 @@ class Delivery:
                 self.look_at = self.look_at or time.monotonic() + LOOK_AFTER
                 self._seat.offset = self.offset
         except BlockingIOError:
+            self.look_at = self.look_at or time.monotonic() + LOOK_AFTER
             return False
 
     @property
@@ -142,6 +143,7 @@ class Delivery:
                     break
                 seconds = max(0.0, look_at - now)
         except BlockingIOError:
+            look_at = look_at or clock() + LOOK_AFTER  # it may never take any more
             return False
         finally:
             self.offset, self.look_at, budget.paid_until = offset, look_at, paid_until

@@ -169,14 +169,11 @@ class Transcript:
         The byte is the first of every record, so that it is cut back by the next appender if this
         process is killed just now; nobody reads it, because readers take whole lines only.
         """
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
-        try:
+        with self:
             end = self._mended_end()
             os.write(self.fd, b"2")
             if self._regular:
                 os.ftruncate(self.fd, end)
-        finally:
-            fcntl.flock(self.fd, fcntl.LOCK_UN)
 
     def _mended_end(self) -> int:
         """Where to append, once a dead writer's torn tail is gone. Call it under the lock.

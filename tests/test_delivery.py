@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from duplex import record
+from duplex.bell import Bell, Budget
 from duplex.delivery import SOON, Delivery
 from duplex.page import Page
 from duplex.transcript import Transcript
@@ -160,3 +162,26 @@ def test_ones_own_record_at_the_very_end_holds_up_no_answer(client: Client) -> N
     client.delivery.tell("! answer")
     assert client.reads() == b"! answer\n"
     assert client.delivery.lag == 0
+
+
+def test_who_takes_nothing_from_the_first_byte_on_is_looked_after(client: Client) -> None:
+    """Or nobody would notice that it is dead, or has fallen too far behind."""
+    client.delivery.follow(0, echo=False)
+    for _ in range(8):
+        client.said(b"x" * 600_000)
+    for send in (lambda: listened(client), client.delivery.go_on):
+        client.delivery.look_at = 0.0
+        assert not send()
+        assert client.delivery.look_at > 0
+
+
+def listened(client: Client) -> bool:
+    """`tail` with one ring to be heard."""
+    bell, every, mine = Bell(), select.epoll(), select.epoll()
+    with every, mine:
+        every.register(bell.fd, select.EPOLLIN | select.EPOLLET)
+        every.register(mine.fileno(), select.EPOLLIN)
+        bell.ring()
+        done = client.delivery.tail(every, mine, bell.fd, Budget(client.page))
+    bell.close()
+    return done
