@@ -1,9 +1,46 @@
 """Channels: what turns lines into bytes for the wire, and back. No channel touches a socket.
 
-A channel is a `Sender` and a `Receiver` that part after the handshake: in a talk the parent keeps
+A `Handshake` makes a `Channel`: a `Sender` and a `Receiver` that part. In a talk the parent keeps
 the one and the child the other, and neither holds anything of the other half. Each is plain
 computation, so the same object works in whichever process it ends up in.
+
+    plain   nothing is agreed on, and the channel is there at once
+    code    a short spoken code makes the keys (code.py)
+    tls     for openssl, ncat --ssl and duplex (tls.py)
+
+What can go wrong is the peer's doing, and an error tells it in one line for the user:
+
+    HandshakeError      no channel was made; `reply` is what the peer is still to be sent
+    └─ WrongCode        because the codes differ: somebody has guessed
+    Tampered            what came is not what was sent, or not in a form that can be gone on with
 """
+
+from __future__ import annotations
+
+from duplex.errors import DuplexError
+from duplex.record import LINE_LIMIT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.text import Text
+
+_boundary: list[type[Text]] = []  # the class, once it has been needed: see Receiver
+
+
+class HandshakeError(DuplexError):
+    """No channel was made. `reply` goes to the peer before its connection is closed."""
+
+    def __init__(self, text: str, reply: bytes = b"") -> None:
+        super().__init__(text)
+        self.reply = reply
+
+
+class WrongCode(HandshakeError):
+    """The peer's code is another one. It costs whoever guessed one of few guesses."""
+
+
+class Tampered(DuplexError):
+    """Bytes that no peer of ours would have sent, or not in this place. The session is over."""
 
 
 class Sender:
@@ -19,11 +56,42 @@ class Sender:
 
 
 class Receiver:
-    """Bytes to lines. Call `receive` for all that arrives, then `end` once."""
+    """Bytes to lines. Call `receive` for all that arrives, then `end` once.
+
+    A protected channel overrides `decode` and `ended`; lines are made here, the same for all. The
+    handshake may have read more than its own: so the first call is `receive(b"")`.
+    """
+
+    def __init__(self, limit: int = LINE_LIMIT) -> None:
+        self.limit_lines(limit)
+
+    def limit_lines(self, limit: int) -> None:
+        """From here on, which is the start of a line, each has `limit` bytes at most."""
+        if not _boundary:  # only a process that receives loads it, and only once looks for it
+            from duplex.text import Text
+
+            _boundary.append(Text)
+        self._text = _boundary[0](limit)
 
     def receive(self, data: bytes) -> bytes:
-        """The lines that `data` completes, as safe text (see text.py), newline-ended."""
-        raise NotImplementedError
+        """The lines that `data` completes, as safe text (see text.py), newline-ended.
+
+        Raises Tampered.
+        """
+        return self.lines(self.decode(data))
+
+    def decode(self, data: bytes) -> bytes:
+        """What the peer has said, as it said it. Raises Tampered."""
+        return data
+
+    def lines(self, said: bytes) -> bytes:
+        """The lines that what was decoded completes."""
+        return self._text.feed(said)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the peer's end is proper if its bytes end here; else they were cut off."""
+        return True
 
     def take_answer(self) -> bytes:
         """What the peer's program waits for after what was received, nearly always b"".
@@ -38,4 +106,38 @@ class Receiver:
 
         `cut_off` tells that the connection was lost, so that the rest of this line was, too.
         """
+        if cut_off and self._text.unfinished():
+            self._text.feed("…".encode())  # the same mark as for any line that was cut
+        return self._text.end()
+
+
+class Channel:
+    """What a handshake has made; `name` says to the user what it is."""
+
+    __slots__ = ("name", "receiver", "sender")
+
+    def __init__(self, sender: Sender, receiver: Receiver, name: str) -> None:
+        self.sender = sender
+        self.receiver = receiver
+        self.name = name
+
+
+class Handshake:
+    """How a channel is made: write what `start` gives, then what `feed` gives for all that comes.
+
+    `channel` is there once it is made; what is fed too much of is in its receiver.
+    """
+
+    channel: Channel | None = None
+
+    def start(self) -> bytes:
+        """What to send before anything has come."""
+        return b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What to send after `data` has come. Raises HandshakeError."""
+        raise NotImplementedError
+
+    def stopped(self, why: str) -> HandshakeError:
+        """The error for a peer that says no more: `why` is "it has ended the connection", say."""
         raise NotImplementedError
