@@ -9,9 +9,16 @@ from __future__ import annotations
 import re
 
 # The beginning of the first line of a room, and all of it. Whoever says anything else is no room.
-GREETING = b"! welcome to room "
+ANSWER = b"! "
 WELCOME = re.compile(
     rb"! welcome to room (?P<room>.+): you are (?P<nick>\S+), (?P<count>\d+) (?:is|are) here; .*\n"
+)
+# What a host says to whom it does not let in, and a protected port to who is not protected.
+REFUSED = re.compile(
+    rb"! (?:duplex code \d+: )?(?P<why>the room is full: .*|your address is banned|"
+    rb"\d+ are here from your address .*|no process can be made: .*|"
+    rb"wrong codes came from your address: .*|this port speaks TLS: .*|"
+    rb"only who knows the code comes in here: .*)\n"
 )
 JOINED = re.compile(
     rb"! joined (?P<room>.+) as (?P<nick>\S+): key (?P<key>\S+), "

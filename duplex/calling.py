@@ -19,6 +19,7 @@ import time
 
 from duplex import record
 from duplex.ending import Ending
+from duplex.errors import EXIT_FAILURE
 from duplex.opening import Opening
 from duplex.process import wait
 from duplex.talk import CHUNK, Talk
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from duplex.receiving import Receiving, Report
     from duplex.terminal.screen import Screen
     from duplex.transcript import Recording, Transcript
+    from duplex.wire import Channel
 
 HOLD, ROUND_TRIPS = 0.1, 4  # s, and round trips besides, that a room has for its welcome
 HOLD_EXPLICIT = 5.0  # s, where --nick says that a room is expected
@@ -47,6 +49,7 @@ class Calling(Talk):
     def __init__(
         self,
         sock: socket.socket,
+        channel: Channel,
         address: str,
         options: argparse.Namespace,
         signals: Signals,
@@ -54,7 +57,7 @@ class Calling(Talk):
         begun: bytes,
         again: Again | None = None,
     ) -> None:
-        super().__init__(sock, address, options, signals, transcript)
+        super().__init__(sock, channel, address, options, signals, transcript)
         self.state = UNKNOWN
         self.opening = Opening(options.verbatim)
         self._begun = begun  # the record of the connection, until it is in the transcript
@@ -62,7 +65,7 @@ class Calling(Talk):
         self._again = again
         hold = HOLD + ROUND_TRIPS * round_trip(sock)
         self._hold_until = time.monotonic() + (HOLD_EXPLICIT if options.explicit else hold)
-        self._channel: socket.socket
+        self._channel: socket.socket  # to the child
         self._handed: list[int] = []  # descriptors that the child has handed over
 
     @property
@@ -157,6 +160,9 @@ class Calling(Talk):
     def _on_report(self, word: str, reason: str) -> None:
         if word == "begun":
             self._record_beginning(b"")
+        elif word == "refused":
+            self._hearing = False
+            self._end(Ending(EXIT_FAILURE, f"refused: {reason}"))
         elif word == "pair":
             if self.state == UNKNOWN:
                 self._guess()

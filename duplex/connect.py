@@ -5,21 +5,28 @@ from __future__ import annotations
 import argparse
 import os
 import pwd
+import select
 import socket
 
-from duplex import options as shared
-from duplex import record, tcp
+from duplex import handshake, options as shared, protection, record, tcp
 from duplex.again import BACKOFF, BACKOFF_LIMIT, Again
 from duplex.errors import UnableToConnect, UsageError, say_status
 from duplex.joined import Joined
-from duplex.process import Signals, pause
+from duplex.process import Interrupted, Signals, pause
 from duplex.record import NICK_LIMIT, check_nick
 from duplex.transcript import Transcript
+from duplex.wire import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.protection import Protection
+    from duplex.wire import Channel
 
 EXAMPLE = """\
 example:
   duplex connect 127.0.0.1 8000              talk; quit, bye or Ctrl-D ends
   duplex connect --retry --verbatim HOST 8000 < file
+  duplex connect --code HOST 8000            it listens with --code: the code is asked for
   duplex connect --nick ann 127.0.0.1 5000   in a room (duplex room 5000): be called ann there
 """
 LOG = "logs/server_input.log"
@@ -46,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="in a room, end when the connection is lost, instead of going on in a new one",
     )
+    protection.add_calling_arguments(parser)
     shared.add_arguments(parser, LOG, "server")
 
 
@@ -59,13 +67,17 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--timeout takes a number of seconds above 0")
     transcript = None if options.no_log else Transcript.open(options.log)
     signals = Signals()
+    protected = protection.calling(options, signals)
     sock = _connected(options, signals)
     peer = tcp.where(sock.getpeername())
     tcp.prepare(sock)
+    channel = _channel(sock, protected, signals)
     begun = f"connected to {peer}"
-    say_status(f"{begun}, not encrypted")
-    again = None if options.no_retry else Again(options.host, options.port, options.timeout)
-    talk = Joined(sock, peer, options, signals, transcript, record.event(begun), again)
+    say_status(f"{begun}, {channel.name}")
+    where = options.host, options.port, options.timeout
+    again = None if options.no_retry else Again(*where, protected)
+    talk = Joined(sock, channel, peer, options, signals, transcript, record.event(begun), again)
+    del channel  # each half of it is to be in one process alone
     return talk.run().status
 
 
@@ -77,6 +89,16 @@ def _login_name() -> str:
         name = ""
     kept = "".join(c for c in name if c.isprintable() and not c.isspace() and c not in "<>")
     return kept.lstrip("/!-*")[:NICK_LIMIT] or "guest"
+
+
+def _channel(sock: socket.socket, protected: Protection, signals: Signals) -> Channel:
+    shaken = protected.call()
+    if shaken is None:
+        return plain.channel()
+    try:
+        return handshake.shake(sock, shaken, {signals.fd: select.POLLIN})
+    except handshake.Stopped:
+        raise Interrupted(signals.received) from None
 
 
 def _connected(options: argparse.Namespace, signals: Signals) -> socket.socket:

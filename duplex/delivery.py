@@ -54,13 +54,14 @@ class Delivery:
 
     def tell(self, *lines: str) -> None:
         """Lines for this client alone, without their newlines."""
-        self.tell_bytes("".join(line + "\n" for line in lines).encode("utf-8", "replace"))
+        self._tell("".join(line + "\n" for line in lines).encode("utf-8", "replace"))
 
-    def tell_bytes(self, data: bytes) -> None:
-        """Whole lines, or what another program than a person reads.
+    def answer(self, data: bytes) -> None:
+        """What another program than a person reads: bytes for the wire as they are."""
+        self._tell(data)
 
-        They come after the records that there were before them, as far as these are soon sent.
-        """
+    def _tell(self, data: bytes) -> None:
+        """These come after the records that there were before them, as far as these are soon sent."""
         if not self._private:
             self._after = self._page.watermark if self._following else 0
         self._private += data
@@ -90,19 +91,19 @@ class Delivery:
         """
         try:
             while True:
+                self._flush()
                 while self._own and self._own[0][0] <= self.offset:
                     self.offset = max(self.offset, self._own.popleft()[1])
                 if self._private_is_next():
                     self._in_private = True
-                    self._private = self._private[self._sock.send(self._private) :]
+                    self._private = self._private[self._send(self._private) :]
                     self.look_at = self.look_at or time.monotonic() + LOOK_AFTER
                     self._in_private = bool(self._private)
                     continue
                 count = self._next_stretch()
                 if count == 0:
                     return True
-                sent = os.sendfile(self._sock.fileno(), self._transcript.fd, self.offset, count)
-                self.offset += sent or self._no_more()
+                self.offset += self._send_records(count) or self._no_more()
                 self.look_at = self.look_at or time.monotonic() + LOOK_AFTER
                 self._seat.offset = self.offset
         except BlockingIOError:
@@ -148,6 +149,20 @@ class Delivery:
         finally:
             self.offset, self.look_at, budget.paid_until = offset, look_at, paid_until
         return True
+
+    def finish(self) -> None:
+        """Mark the end of all that is sent, where the channel does. Waits; raises OSError."""
+
+    def _flush(self) -> None:
+        """Send what was taken before, where that can be more than what the socket takes."""
+
+    def _send(self, data: bytes) -> int:
+        """How many of the bytes were taken."""
+        return self._sock.send(data)
+
+    def _send_records(self, count: int) -> int:
+        """How many of the bytes from the offset on were taken."""
+        return os.sendfile(self._sock.fileno(), self._transcript.fd, self.offset, count)
 
     def _private_is_next(self) -> bool:
         if not self._private:

@@ -8,6 +8,7 @@ keyboard.
 
 What it tells its parent besides what receiving.py lists; the channel is a socket pair:
 
+    .refused WHY                   it does not let us in at all
     .begun                         the connection stands in the transcript: it is no room so far
     .pair                          what the peer said first is no room's welcome
     .welcome OFFSET COUNT ROOM     a room greets; OFFSET is how far its transcript is known
@@ -17,7 +18,8 @@ What it tells its parent besides what receiving.py lists; the channel is a socke
     .late                          it did not wait for us to say who we are: we are a guest there
     .anew REASON                   it does not let us go on from where we were
     .over REASON                   it has closed, or closed us out: the end that follows is the end
-    .connection                    (with a descriptor) a new connection
+    .connection                    (with its descriptor) a new connection; a second descriptor is
+                                   where to write, if that is to a relay (relay.py)
     =2026-… <ann> hello            one's own record
     ~! 3 are here: ann, bob, eve   a line for this client alone
 
@@ -31,15 +33,17 @@ import select
 import socket
 import time
 
-from duplex import answers, record
+from duplex import answers, record, relay
 from duplex.mine import Mine
 from duplex.process import wait
 from duplex.receiving import Output, Receiving, Stopped
-from duplex.wire import plain
+from duplex.text import safe
+from duplex.wire import HandshakeError, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.again import Again
+    from duplex.process import Child
 
 GREETING_LIMIT = 1024  # bytes of a welcome, and more
 QUIET = 1.0  # s without a word of the peer, until its connection is recorded as that of a talk
@@ -59,6 +63,7 @@ class Following(Receiving):
         self._greeting: bytes | None = b""  # what has come of the first line; None: all of it
         self._in_room = False
         self._mine = Mine()
+        self._relay: Child | None = None
         self._offset = 0
         self._before = -1  # what was recorded before we were let in ends here; -1: it has been read
         self._may_resume = False
@@ -81,6 +86,9 @@ class Following(Receiving):
                 self._connect_again(self._again)
             except Stopped:
                 return ".stopped"
+            except HandshakeError as error:
+                self._report.tell(f".over {error}")
+                return f".lost {error}"
 
     def _seconds(self) -> float | None:
         return max(0.0, self._deadline - time.monotonic()) if self._deadline else None
@@ -93,13 +101,13 @@ class Following(Receiving):
             self._begin()
         return super()._one_read()
 
-    def _take(self, data: bytes) -> str:
+    def _take_said(self, said: bytes) -> str:
         if self._greeting is not None:
-            return self._look_at_greeting(data)
+            return self._look_at_greeting(said) if said else ""
         if self._in_room:
-            self._read(self._receiver.receive(data))
+            self._read(self._receiver.lines(said))
             return ""
-        return super()._take(data)
+        return super()._take_said(said)
 
     def _end(self, cut_off: bool) -> None:
         """The connection has ended: what is left of a record that was cut is read again."""
@@ -109,18 +117,19 @@ class Following(Receiving):
             self._no_room()
         super()._end(cut_off)
 
-    def _look_at_greeting(self, data: bytes) -> str:
-        greeting = (self._greeting or b"") + data
+    def _look_at_greeting(self, said: bytes) -> str:
+        greeting = (self._greeting or b"") + said
         self._greeting = greeting
-        if len(greeting) < GREETING_LIMIT and answers.GREETING.startswith(
-            greeting[: len(answers.GREETING)]
-        ):
+        start = answers.ANSWER[: len(greeting)]
+        if len(greeting) < GREETING_LIMIT and greeting.startswith(start):
             end = greeting.find(b"\n") + 1
             if not end:
                 return ""
             if welcome := answers.WELCOME.fullmatch(greeting[:end]):
                 self._enter(welcome["count"].decode(), welcome["room"].decode(errors="replace"))
-                return self._take(greeting[end:])
+                return self._take_said(greeting[end:])
+            if not self._in_room and (refused := answers.REFUSED.fullmatch(greeting[:end])):
+                return f".refused {safe(refused['why']).decode()}"
         if self._in_room:
             first = plain.Receiver()
             line = (first.receive(greeting) + first.end(cut_off=True)).partition(b"\n")[0]
@@ -131,7 +140,7 @@ class Following(Receiving):
         greeting, self._greeting = self._greeting, None
         self._begin()
         self._report.tell(".pair")
-        return super()._take(greeting or b"")
+        return super()._take_said(greeting or b"")
 
     def _begin(self) -> None:
         """Record that there is a connection: in a room nothing but its records is."""
@@ -145,7 +154,7 @@ class Following(Receiving):
         self._deadline = self._deadline if self._in_room else 0.0
         self._in_room = True
         self._let_in = False
-        self._receiver = plain.Receiver(RECORD_LIMIT)
+        self._receiver.limit_lines(RECORD_LIMIT)
         self._report.tell(f".welcome {self._offset} {count} {room}")
 
     def _read(self, lines: bytes) -> None:
@@ -235,11 +244,22 @@ class Following(Receiving):
 
     def _connect_again(self, again: Again) -> None:
         self._sock.close()
-        self._sock = again.connect(self._report)
+        if self._relay:
+            self._relay.kill()  # it is ending by itself, and is reaped so
+        self._sock, channel = again.connect(self._report)
+        self._receiver = channel.receiver
         self._greeting = b""
         self._deadline = time.monotonic() + HANDSHAKE
-        with socket.socket(fileno=os.dup(self._report.fd)) as channel:
+        handed = [self._sock]
+        if channel.name != plain.NAME:
+            self._relay, said = relay.start(self._sock, channel.sender)
+            handed.append(said)
+        del channel
+        with socket.socket(fileno=os.dup(self._report.fd)) as to_parent:
             try:
-                socket.send_fds(channel, [b".connection\n"], [self._sock.fileno()])
+                fds = [sock.fileno() for sock in handed]
+                socket.send_fds(to_parent, [b".connection\n"], fds)
             except OSError:
                 raise Stopped from None  # the parent is gone
+        for sock in handed[1:]:
+            sock.close()

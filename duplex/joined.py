@@ -19,6 +19,7 @@ from duplex.errors import EXIT_FAILURE, EXIT_OK
 from duplex.process import Signals, unblock_signals
 from duplex.resuming import AWAY, LIVE, Resuming
 from duplex.talk import ACK_EVERY, CHUNK, FLUSH
+from duplex.wire import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,8 +150,10 @@ class Joined(Resuming):
         return bool(self.outbox) and self.presence != AWAY and self._reports
 
 
-def run_screen(sock: socket.socket, room: str) -> int:
+def run_screen(sock: socket.socket, room: str, protection: str = plain.NAME) -> int:
     """The operator's client, in a process of its own; `sock` is a Unix socket to its member.
+
+    `protection` is the name of what clients have on their way to the room.
 
     It keeps no transcript, for the room's is here, and ends when the room does, or who sits here.
     """
@@ -160,4 +163,6 @@ def run_screen(sock: socket.socket, room: str) -> int:
     sock.setblocking(False)
     signals = Signals()
     unblock_signals()
-    return Joined(sock, "this terminal", options, signals, None, b"").run().status
+    channel = plain.channel()
+    channel.name = protection
+    return Joined(sock, channel, "this terminal", options, signals, None, b"").run().status

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from duplex import options as shared
-from duplex import receiving, talk, tcp, text
+from duplex import options as shared, protection, receiving, talk, tcp, text
+from duplex.door import Door
 from duplex.errors import say_status
 from duplex.process import Signals
 from duplex.record import check_nick
@@ -15,19 +15,22 @@ EXAMPLE = """\
 example:
   duplex listen 8000             then, in another terminal: duplex connect 127.0.0.1 8000
   duplex listen 8000 > notes     the other side's lines, as a file
+  duplex listen 8000 --code      private: the other side types a code that you say to it
 """
 LOG = "logs/client_input.log"
+BACKLOG = 16  # callers that shake hands one after another, where they have to
 READY = (receiving, text)  # what the child needs, imported while nobody waits for it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("port", metavar="PORT", type=int, help="0 picks a free one")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="the name or address to listen on (%(default)s)"
+        "--host", help="the name or address to listen on (127.0.0.1; with --code all addresses)"
     )
     parser.add_argument(
         "--keep", action="store_true", help="wait for the next peer after one has left"
     )
+    protection.add_listening_arguments(parser)
     shared.add_arguments(parser, LOG, "client")
 
 
@@ -36,19 +39,24 @@ def run(options: argparse.Namespace) -> int:
     tcp.check_port(options.port, lowest=0)
     check_nick(options.peer)
     signals = Signals()
-    listener = tcp.Listener(options.host, options.port)
+    protected, code = protection.listening(options)
+    host = protected.hosts if options.host is None else options.host
+    listener = tcp.Listener(host, options.port, BACKLOG if protected.is_on else 1)
     transcript = None if options.no_log else Transcript.open(options.log)
-    say_status(tcp.invitation(listener.address))
+    if code:
+        say_status(f"the code: {code}")
+    say_status(tcp.invitation(listener.address, protected.flag))
+    door = Door(listener, protected, signals)
     while True:
-        sock, address = listener.accept(signals)
+        sock, peer, channel = door.next()
         if options.keep:
             listener.pause()
         else:
             listener.close()
-        peer = tcp.where(address)
-        tcp.prepare(sock)
-        talk.begin(f"connected from {peer}", transcript)
-        ending = talk.Talk(sock, peer, options, signals, transcript).run()
+        talk.begin(f"connected from {peer}", channel, transcript)
+        session = talk.Talk(sock, channel, peer, options, signals, transcript)
+        del channel  # each half of it is to be in one process alone
+        ending = session.run()
         if ending.ours or not options.keep:
             return ending.status
         listener.resume()

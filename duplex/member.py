@@ -26,14 +26,16 @@ from duplex.errors import EXIT_OK, TranscriptError
 from duplex.orders import carry_out
 from duplex.rate import Rate
 from duplex.roster import MAIL_LIMIT
+from duplex.sealed import Sealed
 from duplex.tcp import CHECK_EVERY, Pulse, unacknowledged
-from duplex.wire import plain
+from duplex.wire import Tampered, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.page import Seat
     from duplex.room import Room
     from duplex.transcript import Transcript
+    from duplex.wire import Channel, Receiver
 
 CHUNK = 64 * 1024  # bytes a read
 KEPT = 64 * 1024  # bytes of lines not said yet, beyond which no more are read
@@ -56,6 +58,7 @@ class Member:
         seat: Seat,
         number: int,
         *,
+        channel: Channel | None = None,
         operator: bool = False,
     ) -> None:
         self.room = room
@@ -66,8 +69,14 @@ class Member:
         self.nick = ""
         self.lines = b""  # said, and not carried out yet
         self.over = False  # the client says no more
-        self.delivery = Delivery(sock, transcript, room.page, seat)
-        self._receiver = plain.Receiver()
+        self._receiver: Receiver
+        self.delivery: Delivery
+        if channel is None:
+            self._receiver = plain.Receiver()
+            self.delivery = Delivery(sock, transcript, room.page, seat)
+        else:
+            self._receiver = channel.receiver
+            self.delivery = Sealed(sock, transcript, room.page, seat, channel.sender)
         self._mailbox: socket.SocketType | None = None
         self._takes_mail = True
         self._budget = Budget(room.page)
@@ -75,6 +84,7 @@ class Member:
         self._slowed = False
         self._blocked = False  # the socket takes no more
         self._broken = False  # the connection is lost
+        self._reason = ""  # why, while what was heard before is still said
         self._leave_by = 0.0  # monotonic; 0 while it stays
         self._pulse: Pulse | None = None
         # The bell is listened to by _all, but while this client is in debt or takes nothing, only
@@ -91,6 +101,7 @@ class Member:
         """Serve the client until it has left; the exit status."""
         assert self._arrival
         self._arrival.welcome()
+        self._take(b"")  # what came together with the end of the handshake is in the receiver
         self._send()
         while not self._has_ended():
             if self._only_follows():
@@ -248,14 +259,24 @@ class Member:
             self._lost()
             return
         if data:
-            self._hear(self._receiver.receive(data))
-            if answer := self._receiver.take_answer():
-                self.delivery.tell_bytes(answer)
+            self._take(data)
+        elif not self._receiver.ended:
+            self._lost()
         else:
             rest = self._receiver.end(cut_off=False)
             if not self.delivery.echo:  # who may resume says a line that was cut again, and whole
                 self._hear(rest)
             self.over = True
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self._hear(self._receiver.receive(data))
+            self._receiver.decode(b"")  # what it has kept, so that what came before is heard
+        except Tampered:
+            self._lost("what it sent was changed on its way")
+            return
+        if answer := self._receiver.take_answer():
+            self.delivery.answer(answer)
 
     def _hear(self, lines: bytes) -> None:
         self.lines += self._arrival.look_for_request(lines) if self._arrival else lines
@@ -285,7 +306,7 @@ class Member:
         self._slowed = False
         if self.over and not self._leave_by:
             if self._broken:
-                self.leave(page.LOST, "connection lost", 0)
+                self.leave(page.LOST, self._reason, 0)
             else:
                 self.leave(page.LEFT)
 
@@ -339,7 +360,7 @@ class Member:
             self.answer(f"you have fallen more than {mib:g} MiB behind, and are dropped")
             self.leave(page.LOST, "fell too far behind")
 
-    def _lost(self) -> None:
+    def _lost(self, reason: str = "connection lost") -> None:
         """The connection is gone; what was heard is said, unless the client will say it again."""
         if self._broken:
             return
@@ -347,8 +368,9 @@ class Member:
         self.over = True
         self._mine.unregister(self.sock.fileno())
         if self._arrival or self.delivery.echo:
-            self.leave(page.LOST, "connection lost", 0)
+            self.leave(page.LOST, reason, 0)
         else:
+            self._reason = reason
             self.lines += self._receiver.end(cut_off=True)
 
     def _has_ended(self) -> bool:
@@ -362,8 +384,9 @@ class Member:
         if self._broken:
             return
         try:
-            self.sock.shutdown(socket.SHUT_WR)
             self.sock.settimeout(DRAIN)
+            self.delivery.finish()
+            self.sock.shutdown(socket.SHUT_WR)
             deadline = time.monotonic() + DRAIN
             while time.monotonic() < deadline and self.sock.recv(CHUNK):
                 pass

@@ -10,7 +10,8 @@ What it tells its parent through the report pipe, a line each:
     !not recorded: …           a warning for the user
     .left  .bye                the peer shut its half in good order; said bye
     .answer HEX                bytes that the peer's program waits for: Receiver.take_answer
-    .lost REASON               the connection broke
+    .lost REASON               the connection broke, or was cut off without a proper end
+    .tampered REASON           what came cannot be what the peer has sent
     .unshown REASON            standard output takes no more
     .stopped                   it was told to end (SIGTERM, or its parent is gone), and has
 
@@ -28,6 +29,7 @@ from duplex import record, words
 from duplex.errors import EXIT_OK, reason_of
 from duplex.process import PIPE_BUF, Signals, wait
 from duplex.tcp import unread
+from duplex.wire import Tampered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,7 +145,8 @@ class Receiving:
         """Receive until the peer ends or this process is told to; its exit status."""
         bytes(KEPT_BY_MALLOC)  # made and freed at once
         try:
-            ending = self._until_end()
+            # what came together with the end of the handshake is in the receiver
+            ending = self._take_or_refuse(b"") or self._until_end()
         except OSError as error:  # of the output: the socket's are met where it is read
             ending = f".unshown {reason_of(error)}"
         if ending:
@@ -181,14 +184,31 @@ class Receiving:
         except OSError as error:
             self._end(cut_off=True)
             return f".lost {reason_of(error)}"
+        if not data and not self._receiver.ended:
+            self._end(cut_off=True)
+            return ".lost cut off: the other side has not said that this is the end"
         if not data:
             self._end(cut_off=False)
             return ".left"
-        return self._take(data)
+        return self._take_or_refuse(data)
+
+    def _take_or_refuse(self, data: bytes) -> str:
+        try:
+            ending = self._take(data)
+            if not ending:
+                self._receiver.decode(b"")  # what it has kept, so that what came before is taken
+            return ending
+        except Tampered as error:
+            self._end(cut_off=True)
+            return f".tampered {error}"
 
     def _take(self, data: bytes) -> str:
-        """Deliver what was read; the report of how it ended, or "" to go on."""
-        said_bye = self._deliver(self._receiver.receive(data))
+        """Deliver what was read; the report of how it ended, or "" to go on. Raises Tampered."""
+        return self._take_said(self._receiver.decode(data))
+
+    def _take_said(self, said: bytes) -> str:
+        """The same for what the peer has said, as the channel gives it."""
+        said_bye = self._deliver(self._receiver.lines(said))
         if (answer := self._receiver.take_answer()) and not self._verbatim:
             self._report.tell(f".answer {answer.hex()}")
         return ".bye" if said_bye else ""

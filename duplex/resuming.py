@@ -22,6 +22,7 @@ from duplex.errors import EXIT_FAILURE, EXIT_OK
 from duplex.heard import Heard
 from duplex.outbox import Outbox
 from duplex.tcp import Pulse
+from duplex.wire import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from duplex.outbox import Line
+    from duplex.wire import Channel
 
 TOLD = 10  # lines that are told one by one, of those that were not delivered
 JOINING, LIVE, AWAY = "joining", "live", "away"
@@ -38,9 +40,14 @@ class Resuming(Calling):
     """What Joined is, between its connections."""
 
     def __init__(
-        self, sock: socket.socket, address: str, options: argparse.Namespace, *more: Any
+        self,
+        sock: socket.socket,
+        channel: Channel,
+        address: str,
+        options: argparse.Namespace,
+        *more: Any,
     ) -> None:
-        super().__init__(sock, address, options, *more)
+        super().__init__(sock, channel, address, options, *more)
         self.room = ""
         self.presence = JOINING
         self.outbox = Outbox()
@@ -67,7 +74,7 @@ class Resuming(Calling):
     def _on_report(self, word: str, reason: str) -> None:
         if not self.in_room:
             super()._on_report(word, reason)
-        elif word in ("lost", "left"):
+        elif word in ("lost", "left", "tampered"):
             self._on_lost(reason or "the other side has ended it")
         elif word in self._ways:
             self._ways[word](reason)
@@ -164,9 +171,15 @@ class Resuming(Calling):
             self._channel.send(b"again\n")
 
     def _on_connection(self, _reason: str) -> None:
-        self.sock.close()
-        self.sock = socket.socket(fileno=self._handed.pop(0))
+        for sock in {self.sock, self._out}:
+            sock.close()
+        self.sock = self._out = socket.socket(fileno=self._handed.pop(0))
+        if self._handed:  # a relay seals what is said and sends it
+            self._out = socket.socket(fileno=self._handed.pop(0))
+            self._sender = plain.Sender()
+        self._out.setblocking(False)
         self.sock.setblocking(False)
+        self._said_end = False
         self._pulse = Pulse(self.sock)
         self._broken = False
         self.presence = JOINING

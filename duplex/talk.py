@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from duplex.receiving import Receiving, Report
     from duplex.terminal.screen import Screen
+    from duplex.wire import Channel
 
 FLUSH = 2.0  # s to get rid of what is still to be sent, once this side ends
 LINGER = 0.5  # s for the peer to end, too, once all is sent: what it says meanwhile is recorded
@@ -42,9 +43,9 @@ _STDIN, _STDOUT = 0, 1
 _ME = "me"
 
 
-def begin(text: str, transcript: Transcript | None) -> None:
+def begin(text: str, channel: Channel, transcript: Transcript | None) -> None:
     """Tell and record that there is a connection; a TranscriptError ends the program here."""
-    say_status(f"{text}, not encrypted")
+    say_status(f"{text}, {channel.name}")
     if transcript:
         transcript.append(record.event(text))
 
@@ -55,12 +56,14 @@ class Talk:
     def __init__(
         self,
         sock: socket.socket,
+        channel: Channel,
         address: str,
         options: argparse.Namespace,
         signals: Signals,
         transcript: Transcript | None,
     ) -> None:
         self.sock = sock
+        self.channel_name = channel.name
         self.address = address  # the peer's, as people write it
         self.peer: str = options.peer
         self.started = time.monotonic()
@@ -73,11 +76,14 @@ class Talk:
         self.report_fd = -1
         self._verbatim: bool = options.verbatim
         self._typed = words.Typed(options.verbatim)
-        self._sender = plain.Sender()
+        self._out = sock  # what is said goes here
+        self._sender = channel.sender
+        self._receiver = channel.receiver  # the child's, and until the fork
         self._recording = Recording(transcript, self.tell)
         self._mine = plain.Receiver() if options.both else None  # what we say, as a record has it
         self._pulse = Pulse(sock)
         self._next_check = 0.0
+        self._said_end = False  # the Sender has been told that no more is said
         self._shut = False  # our half of the connection is
         self._hearing = True  # the peer may still say something
         self._broken = False  # the connection is: nothing more gets through
@@ -98,6 +104,7 @@ class Talk:
         self.report_fd, child_end = self._open_channel()
         self._child = fork(lambda: self._be_the_child(child_end))
         os.close(child_end)
+        del self._receiver
         if self._on_screen:
             self._screen = self._open_screen()
             self._screen.run()
@@ -144,7 +151,9 @@ class Talk:
         from duplex.receiving import shown_on_screen, shown_on_stdout
 
         show = shown_on_screen(report) if self._on_screen else shown_on_stdout(report, self.peer)
-        return self.sock, plain.Receiver(), self.peer, recording, show, report
+        receiver = self._receiver
+        del self._receiver
+        return self.sock, receiver, self.peer, recording, show, report
 
     # From here on, all is the parent's. These the screen calls, too:
 
@@ -178,10 +187,13 @@ class Talk:
         """Give the kernel what it takes of what is outgoing; shut our half when all is said."""
         try:
             while not self._broken and (self.outgoing or self._take_more()):
-                self.outgoing = self.outgoing[self.sock.send(self.outgoing) :]
+                self.outgoing = self.outgoing[self._out.send(self.outgoing) :]
             if not self.sending and not self._shut and self._may_shut():
+                if self._say_end():
+                    self.pump()
+                    return
                 self._shut = True
-                self.sock.shutdown(socket.SHUT_WR)
+                self._out.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             return
         except OSError as error:
@@ -227,7 +239,7 @@ class Talk:
         if self._reports:
             events[self.report_fd] = select.POLLIN
         if self.outgoing and not self._broken:
-            events[self.sock.fileno()] = select.POLLOUT
+            events[self._out.fileno()] = select.POLLOUT
         elif self._takes_input():
             events[_STDIN] = select.POLLIN
             if not self._hearing:  # the socket, only for its end: is the peer gone altogether?
@@ -239,7 +251,7 @@ class Talk:
             self.interrupted(self.signals.received)
         if self.report_fd in happened and (records := self.read_report()):
             self._print(records)
-        if self.sock.fileno() in happened:
+        if self.sock.fileno() in happened or self._out.fileno() in happened:
             self.pump()
         if _STDIN in happened and self.sending:
             self._read_stdin()
@@ -293,6 +305,13 @@ class Talk:
         self.outgoing, self._answer = self._answer, b""
         return True
 
+    def _say_end(self) -> bool:
+        """Have the channel mark the end, once; whether there is something to be sent for that."""
+        if not self._said_end and not self._broken:
+            self._said_end = True
+            self.outgoing += self._sender.end()
+        return bool(self.outgoing)
+
     def _read_channel(self) -> bytes:
         return os.read(self.report_fd, CHUNK)
 
@@ -320,6 +339,8 @@ class Talk:
             self._peer_left(said_bye=word == "bye")
         elif word == "lost":
             self._lost(reason)
+        elif word == "tampered":
+            self._end(Ending(EXIT_FAILURE, f"connection closed: {reason}"))
         elif word == "unshown" and reason == os.strerror(errno.EPIPE):
             self._leave(EXIT_PIPE)
         elif word == "unshown":

@@ -68,16 +68,16 @@ def resolve(host: str, port: int, flags: int = 0) -> list[tuple[int, Address]]:
 
 
 class Listener:
-    """Listens on every address of a host, for one peer at a time."""
+    """Listens on every address of a host; "" is every address of this machine."""
 
     def __init__(self, host: str, port: int, backlog: int = 1) -> None:
         self._backlog = backlog
         self._sockets: list[socket.socket] = []
         try:
-            for family, address in resolve(host, port, socket.AI_PASSIVE):
+            for family, address in _here(host, port):
                 if self._sockets and port == 0:  # the first has picked the port for all
                     address = (address[0], self.address[1], *address[2:])
-                self._sockets.append(_bound(family, address))
+                self._sockets.append(_bound(family, address, only_v6=host != "::"))
             self.resume()
         except OSError as error:
             self.close()
@@ -127,7 +127,18 @@ class Listener:
             sock.close()
 
 
-def _bound(family: int, address: Address) -> socket.socket:
+def _here(host: str, port: int) -> list[tuple[int, Address]]:
+    if host:
+        return resolve(host, port, socket.AI_PASSIVE)
+    v4 = resolve("0.0.0.0", port, socket.AI_PASSIVE)
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
+    except OSError:
+        return v4  # IPv6 is off
+    return [*v4, *resolve("::", port, socket.AI_PASSIVE)]
+
+
+def _bound(family: int, address: Address, *, only_v6: bool) -> socket.socket:
     """A socket bound to `address`. For port 0 one is picked, and then bound by its number.
 
     A port the kernel picked would be given up by `pause`; one asked for by number is kept.
@@ -137,21 +148,24 @@ def _bound(family: int, address: Address) -> socket.socket:
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_v6)
             sock.bind(address)
             if address[1] != 0:
                 return sock
             picked = sock.getsockname()[1]
             sock.close()
-            return _bound(family, (address[0], picked, *address[2:]))
+            return _bound(family, (address[0], picked, *address[2:]), only_v6=only_v6)
         except OSError as error:
             sock.close()
             if address[1] != 0 or error.errno != errno.EADDRINUSE:
                 raise
 
 
-def invitation(address: Address) -> str:
-    """What a listener says first: where it listens, who can reach that, and how to join."""
+def invitation(address: Address, flag: str = "") -> str:
+    """What a listener says first: where it listens, who can reach that, and how to join.
+
+    `flag` is what whoever joins has to type before the address.
+    """
     host, port = address[:2]
     place = where(address)
     if host.startswith("127.") or host == "::1":
@@ -160,7 +174,7 @@ def invitation(address: Address) -> str:
         reach = ""
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
-    return f"listening on {place}{reach}; join with: duplex connect {host} {port}"
+    return f"listening on {place}{reach}; join with: duplex connect {flag}{host} {port}"
 
 
 def connect(host: str, port: int, timeout: float, signals: Signals) -> socket.socket:

@@ -47,7 +47,7 @@ class Face:
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
     def _keeping(self) -> tuple[str, ...]:
-        return "not encrypted", self._talk.transcript_path or "no transcript"
+        return self._talk.channel_name, self._talk.transcript_path or "no transcript"
 
     def _joined(self, *parts: str) -> str:
         return f" {' · '.join(parts)} "

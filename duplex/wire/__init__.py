@@ -81,7 +81,11 @@ class Receiver:
         return self.lines(self.decode(data))
 
     def decode(self, data: bytes) -> bytes:
-        """What the peer has said, as it said it. Raises Tampered."""
+        """What the peer has said, as it said it.
+
+        Raises Tampered, at the next call if there is something to be given first: so call it once
+        more, with b"", when that has been taken.
+        """
         return data
 
     def lines(self, said: bytes) -> bytes:
@@ -129,6 +133,7 @@ class Handshake:
     """
 
     channel: Channel | None = None
+    exposed = False  # who answers has had one guess at the code, and not proved it to be right
 
     def start(self) -> bytes:
         """What to send before anything has come."""

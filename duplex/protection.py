@@ -1,0 +1,155 @@
+"""Protection: who can read and speak on a port, as the command line asks for it.
+
+    none   anybody who reaches it; nc and telnet
+    code   who knows a short spoken code (spoken.py, wire/code.py)
+    tls    anybody, but nobody in between: a certificate says whose port it is (wire/tls.py)
+
+Makes one handshake for each connection. What is not asked for is not imported: all of it is heavy.
+"""
+
+from __future__ import annotations
+
+from duplex import spoken
+from duplex.errors import UsageError
+from duplex.wire import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from duplex import wire
+    from duplex.process import Signals
+    from duplex.wire import tls
+
+
+class Protection:
+    """None at all; the others say what they do otherwise."""
+
+    name = plain.NAME  # of the channels it makes, as far as that is known before
+    is_on = False
+    hosts = "127.0.0.1"  # to listen on unless told otherwise: "" for all addresses
+    flag = ""  # what the other side types, before the address
+
+    def answer(self) -> wire.Handshake | None:
+        """The handshake for who has called. None: a plain channel, which needs none."""
+        return None
+
+    def call(self) -> wire.Handshake | None:
+        """The handshake for calling."""
+        return None
+
+
+class Code(Protection):
+    """`code` as spoken.py has made it normal."""
+
+    is_on = True
+    hosts = ""  # who does not know the code has no use of it
+    flag = "--code "
+
+    def __init__(self, code: bytes) -> None:
+        from duplex.wire import code as channel
+
+        self._channel = channel
+        self.name = channel.NAME
+        self._code = code
+
+    def answer(self) -> wire.Handshake:
+        return self._channel.Server(self._code)
+
+    def call(self) -> wire.Handshake:
+        return self._channel.Client(self._code)
+
+
+class Certified(Protection):
+    """TLS for the side that listens."""
+
+    is_on = True
+
+    def __init__(self, cert: str, key: str) -> None:
+        from duplex.wire import certificate, tls
+
+        self._tls = tls
+        self._certificate = certificate
+        self._files = cert, key
+        self.name = tls.SERVER_NAME
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the certificate again, for connections from now on. Raises a DuplexError."""
+        context = self._certificate.server_context(*self._files)
+        self.flag = f"--tls-pin {self._certificate.fingerprint(self._files[0])} "
+        self._context = context
+
+    def answer(self) -> wire.Handshake:
+        return self._tls.Server(self._context)
+
+
+class Certifying(Protection):
+    """TLS for the side that calls."""
+
+    is_on = True
+
+    def __init__(self, host: str, ca: str | None, pin: str | None) -> None:
+        from duplex.wire import certificate, tls
+
+        self._tls = tls
+        self._host = host
+        self._pin = certificate.parse_pin(pin) if pin else None
+        self._context = certificate.client_context(ca, pinned=pin is not None)
+
+    def call(self) -> tls.Client:
+        return self._tls.Client(self._context, self._host, self._pin)
+
+
+def add_listening_arguments(parser: argparse.ArgumentParser) -> None:
+    spoken.add_arguments(parser)
+    parser.add_argument("--tls-cert", metavar="FILE", help="speak TLS: our certificate, PEM")
+    parser.add_argument("--tls-key", metavar="FILE", help="and its key")
+
+
+def add_calling_arguments(parser: argparse.ArgumentParser) -> None:
+    spoken.add_arguments(parser)
+    parser.add_argument("--tls", action="store_true", help="speak TLS with the other side")
+    parser.add_argument(
+        "--tls-ca", metavar="FILE", help="whose certificates to trust, instead of the system's"
+    )
+    parser.add_argument(
+        "--tls-pin",
+        metavar="sha256:HEX",
+        help="the one certificate to trust, by its fingerprint",
+    )
+
+
+def listening(options: argparse.Namespace) -> tuple[Protection, str]:
+    """What the options of `listen` and `room` ask for, and the code if one was made just now."""
+    with_tls = options.tls_cert or options.tls_key
+    if with_tls and not (options.tls_cert and options.tls_key):
+        raise UsageError("--tls-cert and --tls-key go together")
+    if with_tls and spoken.wanted(options):
+        raise UsageError("--code and --tls-cert exclude each other: a port speaks one of them")
+    if with_tls:
+        return Certified(options.tls_cert, options.tls_key), ""
+    if spoken.wanted(options):
+        given = spoken.given(options)
+        made = "" if given else spoken.make()
+        return Code(spoken.normal(given or made)), made
+    return Protection(), ""
+
+
+def calling(options: argparse.Namespace, signals: Signals) -> Protection:
+    """What the options of `connect` ask for; the code is asked for where it has to be."""
+    with_tls = options.tls or options.tls_ca or options.tls_pin
+    if with_tls and spoken.wanted(options):
+        raise UsageError("--code and --tls exclude each other")
+    if options.tls_ca and options.tls_pin:
+        raise UsageError("--tls-ca and --tls-pin exclude each other: the pin alone decides")
+    if with_tls:
+        return Certifying(options.host, options.tls_ca, options.tls_pin)
+    if spoken.wanted(options):
+        code = spoken.given(options, signals)
+        if code is None:
+            from duplex.asking import ask  # for a terminal only
+
+            code = ask(signals)
+        return Code(spoken.normal(code))
+    return Protection()
