@@ -121,8 +121,8 @@ class Following(Receiving):
         greeting = (self._greeting or b"") + said
         self._greeting = greeting
         start = answers.ANSWER[: len(greeting)]
-        if len(greeting) < GREETING_LIMIT and greeting.startswith(start):
-            end = greeting.find(b"\n") + 1
+        end = greeting.find(b"\n") + 1
+        if greeting.startswith(start) and (end or len(greeting)) < GREETING_LIMIT:
             if not end:
                 return ""
             if welcome := answers.WELCOME.fullmatch(greeting[:end]):

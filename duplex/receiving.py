@@ -145,8 +145,7 @@ class Receiving:
         """Receive until the peer ends or this process is told to; its exit status."""
         bytes(KEPT_BY_MALLOC)  # made and freed at once
         try:
-            # what came together with the end of the handshake is in the receiver
-            ending = self._take_or_refuse(b"") or self._until_end()
+            ending = self._until_end()
         except OSError as error:  # of the output: the socket's are met where it is read
             ending = f".unshown {reason_of(error)}"
         if ending:
@@ -154,6 +153,8 @@ class Receiving:
         return EXIT_OK
 
     def _until_end(self) -> str:
+        if ending := self._take_or_refuse(b""):  # what came with the end of the handshake
+            return ending
         events = {**self._report.stops, self._sock.fileno(): select.POLLIN}
         while True:
             if wait(events, self._seconds()).keys() & self._report.stops.keys():
