@@ -46,9 +46,7 @@ PLAIN_REPLY = (
     b"! this port speaks TLS: come with duplex connect --tls, openssl s_client or ncat --ssl\n"
 )
 NEW_KEYS = "the other side asked for new keys (a TLS {}), which a talk cannot give; connect again"
-CHUNK = (
-    16 * 1024
-)  # bytes a read: all that a record can hold (RFC 8446, 5.1), so none stays half read
+CHUNK = 16 * 1024  # bytes a read: all that a record holds (RFC 8446, 5.1), so none is left half
 # Bytes that what was asked may leave unsent: refusals of renegotiation are 31 bytes each, and
 # nobody in earnest is refused a hundred times between two lines.
 UNSENT_LIMIT = 4096
