@@ -1,0 +1,65 @@
+"""An entry of the room's stream, and the records that every host makes of it.
+
+The stream is what decides, so a record's bytes follow from the entry alone: an entry holds the
+records without their stamps, and the stamp is the time in the entry's id, which the store's clock
+has made and which never goes back. So neither do the hosts' clocks matter, nor when a line is said
+again after a lost answer. A stamp has a fixed length, so that whoever says something knows how long
+it will be, and the store can count offsets:
+
+    id  1764000000123-0     field o  the offset of its first record, in bytes, as a decimal number
+                            field b  b"<ann> hello\n<bob> hi\n"        stamped by each host
+                            or    s  b"2026-11-24T… <ann> hello\n"     put back (mirror.py)
+
+Pure functions; knows no store and no file.
+"""
+
+from __future__ import annotations
+
+from duplex import record
+
+HEAD = record.STAMP_LENGTH + 1  # bytes that a stamp adds to a line
+BODY_LIMIT = 64 * 1024  # bytes of lines said at once; a single longer line is not cut
+FIRST = "0-0"  # before every id
+
+
+def said(nick: str, lines: bytes) -> bytes:
+    """The body for whole `lines`, one or many, said by `nick`."""
+    prefix = b"<%s> " % nick.encode()
+    return prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
+
+
+def length(body: bytes) -> int:
+    """How many bytes of a transcript it will be."""
+    return len(body) + HEAD * body.count(b"\n")
+
+
+def pieces(body: bytes) -> list[bytes]:
+    """The body in parts of whole lines, none over BODY_LIMIT unless it is a single line."""
+    parts, start = [], 0
+    while len(body) - start > BODY_LIMIT:
+        cut = body.rfind(b"\n", start, start + BODY_LIMIT)
+        cut = body.index(b"\n", start) if cut < 0 else cut
+        parts.append(body[start : cut + 1])
+        start = cut + 1
+    if start < len(body):
+        parts.append(body[start:])
+    return parts
+
+
+class Entry:
+    """One entry as a host reads it: `data` are the bytes of the transcript at `start`."""
+
+    __slots__ = ("data", "id", "start")
+
+    def __init__(self, entry_id: bytes, fields: dict[bytes, bytes]) -> None:
+        self.id = entry_id.decode()
+        self.start = int(fields[b"o"])
+        if b"s" in fields:
+            self.data = fields[b"s"]
+        else:
+            prefix = record.stamp(int(entry_id.partition(b"-")[0]) * 1_000_000) + b" "
+            self.data = prefix + fields[b"b"][:-1].replace(b"\n", b"\n" + prefix) + b"\n"
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.data)

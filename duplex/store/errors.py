@@ -1,0 +1,63 @@
+"""What can go wrong with the store; each text is one line for the person who reads it.
+
+StoreError             it cannot go on like this, and trying again does not help
+├─ Unreachable         the store does not answer now: what was asked is asked again
+├─ Refused             the store is there and says no (memory, disk, replicas): not recorded
+├─ OtherRoom           what is in the store is not the room that this host has a copy of
+├─ Diverged            the transcript and the store differ
+└─ Gap                 the store keeps no longer what this host has not copied yet
+"""
+
+from __future__ import annotations
+
+from duplex.errors import DuplexError
+
+
+class StoreError(DuplexError):
+    """The room's store cannot be used."""
+
+
+class Unreachable(StoreError):
+    """`reason` is in the system's words; `shown` is the URL without its password."""
+
+    def __init__(self, shown: str, reason: str) -> None:
+        super().__init__(f"the room's store at {shown} is out of reach: {reason}")
+        self.reason = reason
+
+
+class Refused(StoreError):
+    """`reason` is the server's own word for it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the store refuses: {reason}")
+        self.reason = reason
+
+
+class OtherRoom(StoreError):
+    """The store was emptied or replaced, or the transcript is another room's."""
+
+    def __init__(self, path: str, name: str) -> None:
+        super().__init__(
+            f"{path} is no copy of the room {name} in the store: move it away, or take another "
+            "--log or --name"
+        )
+
+
+class Diverged(StoreError):
+    """Somebody else has written to the one or the other, or a store that lost records went on."""
+
+    def __init__(self, path: str, offset: int) -> None:
+        super().__init__(
+            f"{path} and the store differ at offset {offset}: move it (and {path}.store) away to "
+            "get a new copy"
+        )
+
+
+class Gap(StoreError):
+    """The stream was trimmed (--keep) beyond the end of the copy."""
+
+    def __init__(self, path: str, end: int, first: int) -> None:
+        super().__init__(
+            f"{path} ends at offset {end}, and the store keeps the room from {first} on: move it "
+            f"(and {path}.store) away to go on from there"
+        )

@@ -1,0 +1,187 @@
+"""A host's view of the room in the store: what can be asked of it, over one connection.
+
+Used by the writer, by the mirror, and by the host before its first fork, each with an object of its
+own: no connection is shared over a fork. Nothing is tried again in here: what fails raises
+Unreachable, and whoever asked asks again, with the same turn. Knows no member and no file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from duplex.store import script
+from duplex.store.entry import Entry
+from duplex.store.errors import Refused, StoreError, Unreachable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from duplex.store.address import Address
+
+    Call = tuple[str | bytes | int, ...]  # an operation's name, and what it takes
+    Answer = list[Any]  # a word as bytes, then numbers and bytes
+
+_SHA = hashlib.sha1(script.SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_ID_BYTES, _SECRET_BYTES = 8, 32
+_NAMES = ("room", "log", "people", "nicks", "sessions", "hosts")
+# What a server says while it is not itself yet or no longer: it passes, and so it is waited for.
+# redis-py makes classes of some of the words.
+_PASSING = (
+    *("ReadOnlyError", "MasterDownError", "TryAgainError", "ClusterDownError"),
+    *("LOADING", "READONLY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "BUSY", "UNBLOCKED"),
+)
+
+
+class Room:
+    """What was found: the room's id, what signs its keys, and between which offsets it is kept."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.id: str = answer[1].decode()
+        self.secret = bytes.fromhex(answer[2].decode())
+        self.end = int(answer[3])
+        self.first = int(answer[4])
+
+
+class Shared:
+    """The room called `name`, for the host with the id `host`; `keep` entries, 0 for all."""
+
+    def __init__(self, address: Address, name: str, host: str, keep: int = 0) -> None:
+        self.address = address
+        self.name = name
+        self.host = host
+        self.room_id = ""
+        self._keep = keep
+        base = f"duplex:{{{name}}}:"  # one slot of a cluster
+        self._keys = [base + of for of in _NAMES]
+        self.log = f"{base}log".encode()
+        self.mail = f"{base}mail:{host}".encode()
+        self._client = address.connect()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def find(self, make: bool = True) -> Room | None:
+        """The room in the store, made if there is none, or None. Raises Unreachable, StoreError."""
+        made = (os.urandom(_ID_BYTES).hex(), os.urandom(_SECRET_BYTES).hex())
+        answer = self.call(0, 0, ("found", *made, int(make)))
+        if answer[0] != b"ok" and not make:
+            return None
+        if answer[0] != b"ok":
+            raise StoreError(f"the store has half of a room called {self.name}: remove it there")
+        room = Room(answer)
+        self.room_id = self.room_id or room.id
+        return room
+
+    def begin(self) -> int:
+        """Be a host that lives; the turn that the first call has to be greater than."""
+        answer = self.call(0, 0, ("begin",))
+        if answer[0] != b"ok":
+            raise self._not_ours()
+        return int(answer[1])
+
+    def call(self, turn: int, known: int, call: Call) -> Answer:
+        """One operation (script.py). Raises Unreachable, and Refused."""
+        answer = self.calls(turn, known, [call])[0]
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    def calls(self, turn: int, known: int, calls: list[Call]) -> list[Answer | Refused]:
+        """Many at once, carried out in their order. Raises Unreachable if any is to be repeated."""
+        head = ("EVALSHA", _SHA, len(_NAMES), *self._keys, self.room_id, self.host, turn, known)
+        for again in (True, False):
+            pipe = self._client.pipeline(transaction=False)
+            for call in calls:
+                pipe.execute_command(*head, self._keep, *call)
+            answers = self._try(pipe.execute, raise_on_error=False)
+            if not any("NoScriptError" in _said(answer) for answer in answers):
+                break
+            if not again:
+                raise Unreachable(self.address.shown, "it forgets its scripts")
+            self._try(self._client.script_load, script.SCRIPT)
+        return [self._judged(answer) for answer in answers]
+
+    def who(self, turn: int) -> list[str]:
+        """The nicks of all who are here, on whatever host."""
+        return [nick.decode() for nick in self.call(turn, 0, ("who",))[1:]]
+
+    def restore(self, expected: int, records: bytes) -> int:
+        """Put back what the store has lost at its end, if it still ends at `expected`; its end."""
+        answer = self.call(0, 0, ("restore", expected, records))
+        if answer[0] != b"ok":
+            raise self._not_ours()
+        return int(answer[1])
+
+    # Reading:
+
+    def read(self, log: str, mail: str, count: int, wait: float) -> tuple[list[Entry], list[Any]]:
+        """Entries after the id `log`, and letters (id, nick, letter) after `mail`.
+
+        Waits for either for `wait` seconds, which have to be fewer than address.ANSWER.
+        """
+        command = ("XREAD", "COUNT", count, *(("BLOCK", int(wait * 1000)) if wait else ()))
+        found = self._try(
+            self._client.execute_command, *command, "STREAMS", self.log, self.mail, log, mail
+        )
+        entries: list[Entry] = []
+        letters: list[Any] = []
+        for name, items in found.items() if isinstance(found, dict) else found or ():
+            if name == self.log:
+                entries = [Entry(entry_id, fields) for entry_id, fields in items]
+            else:
+                letters = [
+                    (at.decode(), fields[b"n"].decode(), fields[b"l"]) for at, fields in items
+                ]
+        return entries, letters
+
+    def entries_back(self, before: str, count: int) -> list[Entry]:
+        """Up to `count` entries before the id `before` ("+": the last), the latest first."""
+        newest = before if before == "+" else f"({before}"
+        found = self._try(self._client.xrevrange, self.log, newest, "-", count)
+        return [Entry(entry_id, fields) for entry_id, fields in found]
+
+    def entry(self, entry_id: str) -> Entry | None:
+        found = self._try(self._client.xrange, self.log, entry_id, entry_id, 1)
+        return Entry(*found[0]) if found else None
+
+    def taken(self, mail: str) -> None:
+        """The letter with this id, and those before it, are delivered."""
+        self._try(self._client.xdel, self.mail, mail)
+
+    def _try(self, what: Any, *args: Any, **options: Any) -> Any:
+        import redis
+
+        try:
+            return what(*args, **options)
+        except (redis.RedisError, OSError) as error:
+            raise self._trouble(error) from None
+
+    def _judged(self, answer: Any) -> Answer | Refused:
+        if isinstance(answer, list):
+            return answer
+        trouble = self._trouble(answer)
+        if isinstance(trouble, Refused):
+            return trouble
+        raise trouble
+
+    def _trouble(self, error: Exception) -> StoreError:
+        """Whether to ask again or to give up."""
+        import redis
+
+        passing = isinstance(error, (redis.ConnectionError, redis.TimeoutError, OSError))
+        said = _said(error)
+        if passing or any(word in said for word in _PASSING):
+            if isinstance(error, redis.AuthenticationError):
+                return StoreError(str(self.address.trouble(error)))
+            return self.address.trouble(error)
+        return Refused(self.address.hide(said))
+
+    def _not_ours(self) -> StoreError:
+        return StoreError(f"the store no longer has the room {self.name} that this host is in")
+
+
+def _said(answer: Any) -> str:
+    """What the server said when it answered with an error, as redis-py has left it."""
+    return f"{type(answer).__name__} {answer}" if isinstance(answer, Exception) else ""

@@ -1,0 +1,245 @@
+"""Who is here, on all hosts: a nick is one person's, and nobody is announced twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+from store_support import Host, Server, add
+from support import until
+
+from duplex.store.shared import Shared
+
+
+def host(server: Server, name: str) -> tuple[Shared, int]:
+    shared = server.shared(name)
+    shared.find()
+    return shared, shared.begin() + 1
+
+
+def come(shared: Shared, turn: int, connection: str, nick: str, session: str = "s") -> int:
+    answer = shared.call(turn, 0, ("claim", connection, session, nick, nick, ""))
+    assert answer[0] == b"ok"
+    return shared.call(turn, 0, ("enter", connection, session, f"{nick} entered the room"))[1]
+
+
+def events(shared: Shared) -> list[str]:
+    """The texts of the events."""
+    data = b"".join(entry.data for entry in shared.read("0-0", "0-0", 10_000, 0)[0])
+    return [line[27:] for line in data.decode().splitlines() if line[25] == "*"]
+
+
+def overdue(server: Server, name: str) -> None:
+    """A host has not been heard of for too long."""
+    client, key = server.address().connect(), "duplex:{lobby}:hosts"
+    turn = client.hget(key, name).split()[1]
+    client.hset(key, name, b"%d %s" % (time.time() - 1, turn))
+
+
+def test_of_two_hosts_that_claim_a_nick_one_gets_it_a_thousand_times(server: Server) -> None:
+    host(server, "one")
+    children = []
+    for name in ("one", "two"):
+        ours, theirs = socket.socketpair()
+        if os.fork() == 0:
+            ours.close()
+            shared, turn = host(server, name)
+            for n in range(1000):
+                theirs.recv(1)
+                answer = shared.call(turn, 0, ("claim", f"{name}{n}", "s", f"n{n}", f"n{n}", ""))
+                theirs.send(answer[0])
+            os._exit(0)
+        theirs.close()
+        children.append(ours)
+    for _ in range(1000):
+        for child in children:
+            child.send(b"!")
+        assert sorted(child.recv(10) for child in children) == [b"ok", b"taken"]
+    for child in children:
+        os.wait()
+        child.close()
+
+
+def test_nicks_that_count_as_the_same_are_one(server: Server) -> None:
+    shared, turn = host(server, "one")
+    come(shared, turn, "c1", "ann")
+    assert shared.call(turn, 0, ("claim", "c2", "s2", "Ann", "ann", "")) == [b"taken"]
+    assert shared.call(turn, 0, ("claim", "c1", "s", "Ann", "ann", "ann is now Ann"))[0] == b"ok"
+    assert shared.call(turn, 0, ("claim", "c1", "s", "Ann", "ann", "ann is now Ann"))[0] == b"ok"
+    assert events(shared) == ["ann entered the room", "ann is now Ann"]
+    assert shared.who(turn) == ["Ann"]
+
+
+def test_guests_have_different_names_on_all_hosts(server: Server) -> None:
+    names = set()
+    for name in ("one", "two"):
+        shared, turn = host(server, name)
+        for n in range(10):
+            names.add(shared.call(turn, 0, ("claim", f"{name}{n}", "s", "", "", ""))[1])
+    assert len(names) == 20
+
+
+def test_who_leaves_is_announced_once_and_the_nick_is_free(server: Server) -> None:
+    shared, turn = host(server, "one")
+    come(shared, turn, "c1", "ann")
+    for _ in range(2):
+        shared.call(turn, 0, ("leave", "c1", "s", "left"))
+    assert events(shared) == ["ann entered the room", "ann left"]
+    come(shared, turn, "c2", "ann")
+    assert shared.call(turn, 0, ("beat",))[1] == 1
+
+
+def test_a_dead_hosts_people_are_announced_once_by_whoever_notices(server: Server) -> None:
+    dead, turn = host(server, "dead")
+    for n in range(1200):
+        dead.call(turn, 0, ("claim", f"c{n}", f"s{n}", f"n{n}", f"n{n}", ""))
+        dead.call(turn, 0, ("enter", f"c{n}", f"s{n}", f"n{n} entered the room"))
+    living = [host(server, name) for name in ("two", "three")]
+    for shared, own in living:
+        shared.call(own, 0, ("beat",))
+    overdue(server, "dead")
+    for _ in range(4):
+        for shared, own in living:
+            shared.call(own, 0, ("beat",))
+    gone = [text for text in events(living[0][0]) if "dropped" in text]
+    assert len(gone) == 1200
+    assert set(gone) == {f"n{n} was dropped (its host is gone)" for n in range(1200)}
+    assert living[0][0].call(living[0][1], 0, ("beat",))[1] == 0
+    assert add(dead, turn, "c1", 1, b"x\n") == [b"swept"]
+
+
+def test_a_host_that_was_taken_for_dead_comes_back_and_says_what_waited_once(
+    server: Server, start_host: Callable[..., Host]
+) -> None:
+    one = start_host(server, "one")
+    ann = one.member("ann")
+    ann.says("before")
+    ann.is_confirmed()
+    one.writer.kill()
+    ann.says("meanwhile")
+    other, turn = host(server, "two")
+    other.call(turn, 0, ("beat",))
+    overdue(server, "one")
+    other.call(turn, 0, ("beat",))
+    one.start_writer()
+    ann.is_confirmed()
+    assert events(other) == [
+        "ann entered the room",
+        "ann was dropped (its host is gone)",
+        "ann is back",
+    ]
+    data = b"".join(entry.data for entry in other.read("0-0", "0-0", 10_000, 0)[0])
+    assert data.count(b"<ann> before") == data.count(b"<ann> meanwhile") == 1
+
+
+def test_when_the_store_was_away_nobody_is_taken_for_dead(server: Server) -> None:
+    one, turn = host(server, "one")
+    come(one, turn, "c1", "ann")
+    two, other_turn = host(server, "two")
+    for shared, own in ((one, turn), (two, other_turn)):
+        shared.call(own, 0, ("beat",))
+    overdue(server, "one")
+    client = server.address().connect()
+    client.hset("duplex:{lobby}:room", "beat", b"%d" % (time.time() - 6))
+    two.call(other_turn, 0, ("beat",))
+    two.call(other_turn, 0, ("beat",))
+    assert events(one) == ["ann entered the room"]
+
+
+@pytest.mark.long
+def test_a_killed_hosts_people_are_announced_within_15_s(
+    server: Server, start_host: Callable[..., Host]
+) -> None:
+    one, two = start_host(server, "one"), start_host(server, "two")
+    one.member("ann")
+    two.member("bob")
+    time.sleep(3)  # let the beats be under way
+    one.kill()
+    begun = time.monotonic()
+    until(lambda: "ann was dropped (its host is gone)" in events(server.shared("x")))
+    assert time.monotonic() - begun < 15
+
+
+@pytest.mark.long
+def test_ten_seconds_of_a_stopped_store_drop_nobody(
+    server: Server, start_host: Callable[..., Host]
+) -> None:
+    hosts = [start_host(server, name) for name in ("one", "two", "three")]
+    members = [one.member(one.name) for one in hosts]
+    time.sleep(3)
+    server.stop()
+    time.sleep(12)
+    server.go_on()
+    time.sleep(6)
+    for member in members:
+        member.says("still here")
+        member.is_confirmed()
+    assert not [text for text in events(server.shared("x")) if "dropped" in text]
+
+
+def test_who_comes_back_on_another_host_ends_the_earlier_connection(server: Server) -> None:
+    one, turn = host(server, "one")
+    come(one, turn, "c1", "ann", "ann's")
+    two, own = host(server, "two")
+    two.call(own, 0, ("claim", "c2", "x", "", "", ""))
+    resume = ("resume", "c2", "ann's", "ann", "ann", "ann is back")
+    end = two.call(own, 0, resume)[1]
+    assert two.call(own, 0, resume)[1] == end
+    assert add(one, turn, "c1", 1, b"x\n") == [b"ok", -1]  # another session's, in this test's add
+    body = ("add", "c1", "ann's", 1, 33, b"<ann> x\n")
+    assert one.call(turn, 0, body) == [b"ok", -2]
+    one.call(turn, 0, ("leave", "c1", "ann's", "was dropped"))
+    assert events(one) == ["ann entered the room", "ann is back"]
+    _, letters = one.read("+", "0-0", 10, 0)
+    assert [(nick, letter) for _, nick, letter in letters] == [("ann", b"t")]
+    assert two.who(own) == ["ann"]
+
+
+def test_an_earlier_connection_does_not_take_over_a_later_one(server: Server) -> None:
+    one, turn = host(server, "one")
+    two, own = host(server, "two")
+    one.call(turn, 0, ("claim", "c1", "s1", "", "", ""))
+    two.call(own, 0, ("claim", "c2", "s2", "", "", ""))
+    assert two.call(own, 0, ("resume", "c2", "s", "ann", "ann", "ann is back"))[0] == b"ok"
+    late = ("resume", "c1", "s", "ann", "ann", "ann is back")
+    assert one.call(turn, 0, late) == [b"later"]
+
+
+def test_a_letter_reaches_its_reader_on_another_host(
+    server: Server, start_host: Callable[..., Host]
+) -> None:
+    one, two = start_host(server, "one"), start_host(server, "two")
+    ann, _bob = one.member("ann"), two.member("bob")
+    ann.asks("post", "bob", "--ann- psst")
+    assert ann.answer("post", "eve", "--ann- psst").word == "nobody"
+    until(lambda: two.letters.exists() and two.letters.read_bytes() == b"bob --ann- psst\n")
+
+
+def test_a_host_that_closes_takes_its_people_along(server: Server) -> None:
+    shared, turn = host(server, "one")
+    come(shared, turn, "c1", "ann")
+    assert shared.call(turn, 0, ("retire", "", "", "its host has closed")) == [b"ok", 1]
+    assert events(shared)[-1] == "ann was dropped (its host has closed)"
+    assert shared.call(turn, 0, ("beat",)) == [b"swept"]
+
+
+def test_a_nick_has_one_holder_at_every_time(server: Server, rng: random.Random) -> None:
+    """Random claims, entries, resumptions and leavings on two hosts, against what must hold."""
+    hosts = [host(server, name) for name in ("one", "two")]
+    client = server.address().connect()
+    for _ in range(1500):
+        shared, turn = rng.choice(hosts)
+        connection, session = f"c{rng.randrange(8)}", f"s{rng.randrange(4)}"
+        nick = f"n{rng.randrange(4)}"
+        operation = rng.choice(["claim", "enter", "resume", "leave"])
+        more = {"claim": (nick, nick, "x"), "resume": (nick, nick, "x")}.get(operation, ("x",))
+        shared.call(turn, 0, (operation, connection, session, *more))
+        people = client.hgetall("duplex:{lobby}:people")
+        nicks = client.hgetall("duplex:{lobby}:nicks")
+        assert sorted(nicks.values()) == sorted(people)
+        inside = sum(b'"e"' in packed for packed in people.values())
+        assert int(client.hget("duplex:{lobby}:room", "here")) == inside
