@@ -302,8 +302,8 @@ def _what_answers(came: bytes) -> str:
     if came.startswith(b"! welcome to room "):
         return "this is a room without a code; to join it without: leave out --code"
     if came.startswith(b"! "):
-        line = came[2:].partition(b"\n")[0]
-        return f"refused: {safe(line).decode()}"
+        line = came[2:_BANNER_LIMIT].partition(b"\n")[0]
+        return f"refused: {safe(line).decode().rstrip()}"
     return "the other side does not ask for a code"
 
 
