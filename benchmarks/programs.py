@@ -66,6 +66,7 @@ class Bench:
         # tree may have been told not to (PYTHONDONTWRITEBYTECODE).
         self._environment = {**os.environ, "PYTHONPYCACHEPREFIX": self.path("pycache")}
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._environment["DUPLEX_DEBUG"] = "1"  # else only root may see what memory members have
         return self
 
     def __exit__(

@@ -61,7 +61,7 @@ def _duplex(bench: Bench, _load: str, port: int) -> Program:
     # Nobody may be dropped for lagging: there is one member who never reads.
     limits = ("--rate", "0", "--max-per-address", "0", "--max-members", "6000")
     rest = ("--history", "0", "--max-lag", str(1 << 40), "--log", bench.path(LOG))
-    return bench.start_listener(port, duplex(), "room", str(port), *limits, *rest)
+    return bench.start_listener(port, duplex(), "room", str(port), "--allow-root", *limits, *rest)
 
 
 def _ncat(bench: Bench, _load: str, port: int) -> Program:

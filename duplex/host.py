@@ -21,7 +21,7 @@ import socket
 import time
 from collections import Counter
 
-from duplex import arrival, delivery, orders, page, record, roster, tcp, text
+from duplex import arrival, delivery, hardening, orders, page, record, roster, tcp, text
 from duplex.errors import EXIT_OK, TranscriptError, say_status
 from duplex.member import Member
 from duplex.process import (
@@ -81,6 +81,7 @@ class Host:
         say_status(tcp.invitation(self._listener.address))
         bytes(KEPT_BY_MALLOC)  # made and freed at once: receiving.py says why
         rehearse(room)
+        room.harden = hardening.prepare()
         gc.collect()
         gc.freeze()
         if self._synced:
@@ -183,6 +184,7 @@ class Host:
         if not operator:
             tcp.prepare(sock)
         member = Member(room, transcript, sock, seat, self._joined, operator=operator)
+        room.harden()
         return member.run()
 
     def _become(self, kept: set[int]) -> None:

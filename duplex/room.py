@@ -10,13 +10,17 @@ import argparse
 import os
 from contextlib import suppress
 
-from duplex import tcp
+from duplex import tcp, user
 from duplex.bell import Bell
 from duplex.errors import UsageError, say_status
 from duplex.page import Page
 from duplex.roster import Keys, Roster, Undeliverable
 from duplex.secret import open_secret
 from duplex.transcript import Transcript
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXAMPLE = """\
 example:
@@ -63,15 +67,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="when the transcript is on the disk: before anybody sees a record, each second, or "
         "when the system likes (%(default)s)",
     )
+    add("--user", metavar="NAME", help="for root: who the room runs as, once it listens")
+    add("--allow-root", action="store_true", help="let the room run as root")
     add("--plain", action="store_true", help="no interactive screen")
 
 
 def run(options: argparse.Namespace) -> int:
     """Keep a room until it is closed; the exit status."""
     check(options)
+    become = user.choose(options.user, options.allow_root)
     from duplex.host import Host  # with all that members need, for it to be there before the fork
 
     listener = tcp.Listener(options.host, options.port, BACKLOG)
+    if become:
+        user.become(become)
     transcript = Transcript.open(options.log)
     room = Room(options, listener.address[1], transcript)
     if transcript.mended:
@@ -113,6 +122,7 @@ class Room:
         transcript.share(self.page, synced=options.fsync == "always")
         self.roster = Roster(f"room-{port}", self.page)
         self.bell = Bell()
+        self.harden: Callable[[], None] = _not_yet  # called once in each member (hardening.py)
 
     def tell_log(self, text: str) -> None:
         """One line on standard error, unless the room is seen live there."""
@@ -123,3 +133,7 @@ class Room:
         """Tell a member that its client has come back in another connection, if it can be told."""
         with suppress(Undeliverable):
             self.roster.send(nick, b"t")
+
+
+def _not_yet() -> None:
+    """In the host and its rehearsal, which cannot take it back."""

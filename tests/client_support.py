@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from support import DUPLEX, Duo, Program, children, port_of, records, until
+from support import DUPLEX, ROOM, Duo, Program, children, port_of, records, until
 
 
 def start_room(duo: Duo, *args: str, port: int = 0) -> tuple[Program, int]:
     """A room without a limit of lines a second; the program and its port."""
-    program = duo.start([*DUPLEX, "room", str(port), "--plain", "--rate", "0", *args], "room")
+    program = duo.start([*ROOM, str(port), "--plain", "--rate", "0", *args], "room")
     return program, port_of(program)
 
 

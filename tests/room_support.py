@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import DEADLINE, DUPLEX, RECORD, Duo, Program, children, events, port_of, until
+from support import DEADLINE, RECORD, ROOM, Duo, Program, events, port_of, until
 
-from duplex.page import Page, Seat
+from duplex.page import HERE, Page, Seat
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER
 
@@ -90,7 +90,7 @@ class Room:
         self.runtime = duo.tmp / "runtime"
         self.runtime.mkdir(exist_ok=True)
         options.setdefault("env", {**os.environ, "XDG_RUNTIME_DIR": str(self.runtime)})
-        command = [*wrapper, *DUPLEX, "room", str(port), "--plain", "--rate", "0", *args]
+        command = [*wrapper, *ROOM, str(port), "--plain", "--rate", "0", *args]
         self.host: Program = duo.start(command, "room", **options)
         self.port = port_of(self.host)
         self.log: Path = self.host.cwd / "logs" / "client_input.log"
@@ -127,22 +127,21 @@ class Room:
         until(lambda: event in self.events())
 
     def member_of(self, client: Client) -> int:
-        """The process that serves a client: the one that holds the other end of its socket."""
-        ours = client.sock.getsockname()
-        below = children(self.host.pid)
-        for pid in below:
-            below += children(pid)
-            if _holds(pid, ours):
-                return pid
-        raise AssertionError("nobody serves it")
+        """The process that serves a client."""
+        (pid,) = [seat.pid for seat in self.seats() if seat.address == client.place]
+        return pid
 
     def seat(self, nick: str) -> Seat:
         """What the processes of the room know of a member."""
+        (seat,) = [seat for seat in self.seats() if seat.nick == nick and seat.state == HERE]
+        return seat
+
+    def seats(self) -> list[Seat]:
+        """Those of all members, also of those who are still coming."""
         (name,) = self.directories()
         page = Page(os.open(self.runtime / "duplex" / name / "page", os.O_RDWR))
         os.close(page.fd)
-        (seat,) = [seat for seat in page.taken() if seat.nick == nick]
-        return seat
+        return [seat for seat in map(page.seat, range(page.seats)) if seat.state]
 
     def directories(self) -> list[str]:
         """Those of rooms, dead ones included."""
@@ -161,20 +160,6 @@ class Room:
     def stop(self) -> None:
         for client in self.clients:
             client.close()
-
-
-def _holds(pid: int, peer: tuple[str, int]) -> bool:
-    """Whether a process has the TCP socket that is connected to `peer`."""
-    remote = "{}:{:04X}".format(
-        socket.inet_aton(peer[0])[::-1].hex().upper(),
-        peer[1],
-    )
-    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {f"socket:[{row[9]}]" for row in rows if row[2] == remote}
-    try:
-        return any(os.readlink(fd) in inodes for fd in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return False
 
 
 def within(seconds: float, what: Callable[[], object]) -> float:

@@ -23,6 +23,7 @@ import pexpect
 import pytest
 
 DUPLEX = [sys.executable, "-m", "duplex"]
+ROOM = [*DUPLEX, "room", "--allow-root"]  # the tests may run as anybody
 DEADLINE = 30.0  # s: far beyond what anything takes, so that only what never comes fails
 RECORD = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?:<([^<> ]+)> |\* )(.*)")
 T = TypeVar("T")

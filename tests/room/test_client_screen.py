@@ -243,7 +243,7 @@ def test_pasted_lines_are_said_one_by_one(ann: Tmux, room: tuple[Program, int]) 
 
 
 def test_who_sits_at_the_host_sees_the_room_and_keeps_it(at: Tmux, duo: Duo) -> None:
-    at.line("./duplex room 0 --name lobby; echo status $?")
+    at.line("./duplex room 0 --allow-root --name lobby; echo status $?")
     match = until(lambda: re.search(r"listening on 127\.0\.0\.1:(\d+)", at.all))
     at.sees("this is room lobby, and you are host")
     bob = join(duo, int(match[1]), "bob")

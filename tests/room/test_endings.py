@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 from room_support import Client, Room, within
-from support import DUPLEX, Duo, alive, children, events, needs, records, until
+from support import ROOM, Duo, alive, children, events, needs, records, until
 
 OpenRoom = Callable[..., Room]
 TORN = b"2026-11-24T13:00:00.123Z <ann> half a"
@@ -246,7 +246,7 @@ def test_a_tail_that_is_torn_while_the_room_runs_is_cut_back(room: Room) -> None
 
 
 def refused(duo: Duo, *args: str, name: str = "refused", **options: object) -> str:
-    program = duo.start([*DUPLEX, "room", *args, "--plain"], name, stdin=-3, **options)
+    program = duo.start([*ROOM, *args, "--plain"], name, stdin=-3, **options)
     assert program.status() == 1
     (line,) = [line for line in program.err.splitlines() if "listening" not in line]
     return line

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from room_support import Room
-from support import DUPLEX, Program, records, until
+from support import ROOM, Program, records, until
 
 OpenRoom = Callable[..., Room]
 
@@ -17,7 +17,7 @@ OpenRoom = Callable[..., Room]
 
 
 def run(tmp_path: Path, *args: str) -> Program:
-    program = Program([*DUPLEX, "room", *args], tmp_path, stdin=-3)
+    program = Program([*ROOM, *args], tmp_path, stdin=-3)
     program.status()
     return program
 

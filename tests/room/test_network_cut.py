@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from client_support import heard_by, log_of, members, said_by
-from support import DUPLEX, Duo, Program, events, needs, port_of, until
+from support import DUPLEX, ROOM, Duo, Program, events, needs, port_of, until
 
 HOST_ADDRESS, CLIENT_ADDRESS = "10.77.0.1", "10.77.0.2"
 PACE = 0.02  # s between two lines
@@ -80,7 +80,7 @@ class Talk:
     def __init__(self, duo: Duo, network: Network) -> None:
         self._network = network
         within = network.within
-        room = [*DUPLEX, "room", "0", "--host", HOST_ADDRESS, "--plain", "--rate", "0"]
+        room = [*ROOM, "0", "--host", HOST_ADDRESS, "--plain", "--rate", "0"]
         self.host = duo.start(within(network.room, *room), "room")
         self.port = port_of(self.host)
         self.ann = self._join(duo, network.client, "ann")

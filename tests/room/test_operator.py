@@ -22,7 +22,7 @@ def at(tmp_path: Path) -> Iterator[Tmux]:
 
 @pytest.fixture
 def port(at: Tmux) -> int:
-    at.line("./duplex room 0 --rate 0; echo status $?")
+    at.line("./duplex room 0 --allow-root --rate 0; echo status $?")
     match = until(lambda: re.search(r"listening on 127\.0\.0\.1:(\d+)", at.all))
     at.sees("and you are host")
     return int(match[1])

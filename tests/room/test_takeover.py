@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from support import DEADLINE, DUPLEX, Duo, connected, port_of
+from support import DEADLINE, ROOM, Duo, connected, port_of
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def until_line(lines: Iterator[bytes], pattern: bytes) -> re.Match[bytes]:
 
 def test_an_earlier_connection_makes_way_whatever_it_is_called_by_now(duo: Duo) -> None:
     """Renamed, and cut off before the new key came: the old key ends it all the same."""
-    port = port_of(duo.start([*DUPLEX, "room", "0", "--rate", "0"], "room"))
+    port = port_of(duo.start([*ROOM, "0", "--rate", "0"], "room"))
     with greeted(port, b"/join ann") as (first, heard):
         key, offset = until_line(heard, rb" as ann: key (\w+), offset (\d+),").groups()
         first.sendall(b"/nick bob\nsaid as bob\n")
@@ -47,7 +47,7 @@ def test_an_earlier_connection_makes_way_whatever_it_is_called_by_now(duo: Duo) 
 
 
 def test_a_key_does_not_open_somebody_elses_nick(duo: Duo) -> None:
-    port = port_of(duo.start([*DUPLEX, "room", "0"], "room"))
+    port = port_of(duo.start([*ROOM, "0"], "room"))
     with greeted(port, b"/join ann") as (_, heard), greeted(port, b"/join bob") as (_, others):
         key = until_line(heard, rb" as ann: key (\w+),")[1]
         until_line(others, rb" as bob: ")

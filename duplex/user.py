@@ -1,0 +1,87 @@
+"""The user that a room runs as, which is not root.
+
+Whoever reaches a room's port talks to its members, and each of them can do what the room's user
+can. So a room that root starts becomes `--user` once it listens (a port below 1024 takes root), and
+before it opens or makes anything else; or it says that it will not. The rooms of an ordinary user
+run as that user: that is what a chat tool is started as, and nothing is asked for.
+
+`listen` and `connect` do not ask, as nc does not: they talk to one peer, whom the user has chosen,
+and end with it; a room stands open for anybody, for days. Knows nothing of rooms otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+
+from duplex.errors import DuplexError, UsageError, reason_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import pwd
+
+_PR_SET_DUMPABLE = 4  # linux/prctl.h
+_RUN = "/run/user"  # where pam_systemd makes a directory for each user who is logged in
+
+
+def choose(name: str | None, allow_root: bool) -> pwd.struct_passwd | None:
+    """The user to become, None to stay; UsageError if the room may not run as it was started."""
+    if os.geteuid() != 0:
+        if name is not None:
+            raise UsageError("--user is for root: nobody else can become another user")
+        return None
+    if name is None:
+        if allow_root:
+            return None
+        raise UsageError(
+            "a room is open to others and does not run as root: "
+            "--user NAME has it run as somebody else, --allow-root insists"
+        )
+    import pwd
+
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise UsageError(f"--user: there is no user {name!r}") from None
+    if user.pw_uid == 0 and not allow_root:
+        raise UsageError(f"--user: {name} is root; --allow-root insists")
+    return user
+
+
+def become(user: pwd.struct_passwd) -> None:
+    """Be that user from now on, for good. Raises DuplexError.
+
+    The saved ids are changed, too, and Linux takes all capabilities of a process that was root
+    (capabilities(7)), so there is no way back.
+    """
+    try:
+        os.initgroups(user.pw_name, user.pw_gid)
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+    except OSError as error:
+        raise DuplexError(f"Unable to become {user.pw_name}: {reason_of(error)}") from None
+    os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name)
+    # Root's runtime directory is not this user's; the one that it has when it is logged in is where
+    # its own `duplex who` looks.
+    own = f"{_RUN}/{user.pw_uid}"
+    if os.path.isdir(own) and os.stat(own).st_uid == user.pw_uid:
+        os.environ["XDG_RUNTIME_DIR"] = own
+    else:
+        os.environ.pop("XDG_RUNTIME_DIR", None)
+    for part in (
+        __file__,
+        os.__file__,
+    ):  # of the program, and Python, some is read when it is needed
+        if not os.access(part, os.R_OK):
+            raise DuplexError(f"{user.pw_name} cannot read {part}: install it for all users")
+    _be_traceable()
+
+
+def _be_traceable() -> None:
+    """Linux closes /proc/PID of a process that has changed its user (prctl(2), PR_SET_DUMPABLE).
+
+    Without it the user's own `duplex who` would not find the page. What was root's is gone from
+    this process: nothing but the program and the listening sockets was opened before.
+    """
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)

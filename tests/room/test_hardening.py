@@ -1,0 +1,260 @@
+"""What a member of a room cannot do any more, and as whom a room runs."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from room_support import Client, Room
+from support import DUPLEX, Program, children, port_of, until
+
+from duplex import user
+from duplex.errors import UsageError
+from duplex.hardening import DESCRIPTORS, MEMORY
+
+OpenRoom = Callable[..., Room]
+NOBODY = 65534
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="this is about what root does")
+
+
+def status(pid: int, field: str) -> str:
+    match = re.search(rf"^{field}:\s*(.*)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert match
+    return match[1]
+
+
+def limit(pid: int, which: int) -> tuple[int, int]:
+    return resource.prlimit(pid, which)
+
+
+# In a room
+
+
+def test_a_member_has_what_it_needs_and_no_more(
+    open_room: OpenRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUPLEX_DEBUG", "1")  # to be looked into
+    room = open_room()
+    (ann,) = room.enter("ann")
+    pid, host = room.member_of(ann), room.host.pid
+    assert status(pid, "NoNewPrivs") == "1"
+    assert limit(pid, resource.RLIMIT_CORE) == (0, 0)
+    assert limit(pid, resource.RLIMIT_NPROC) == (0, 0)
+    assert limit(pid, resource.RLIMIT_NOFILE) == (DESCRIPTORS, DESCRIPTORS)
+    least = int(status(host, "VmSize").split()[0]) * 1024 + MEMORY // 2
+    assert least < limit(pid, resource.RLIMIT_AS)[0] < 2 * MEMORY
+    assert limit(pid, resource.RLIMIT_FSIZE) == limit(host, resource.RLIMIT_FSIZE)
+    for number in range(DESCRIPTORS):
+        ann.say(f"/nick ann{number}", f"/msg ann{number} do I still have this many?")
+        ann.sees(f"-ann{number}- do I still")
+    ann.say("/nick Jörg日本")
+    ann.sees("! you are Jörg日本 now")
+    assert max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd")) < DESCRIPTORS - 8
+
+
+def test_the_host_is_as_it_was(room: Room) -> None:
+    pid = room.host.pid
+    assert status(pid, "NoNewPrivs") == "0"
+    assert limit(pid, resource.RLIMIT_NPROC)[0] != 0
+    assert os.stat(f"/proc/{pid}/fd").st_uid == os.geteuid()
+
+
+# In a child of somebody else, which is hardened as a member is
+
+
+@pytest.fixture
+def hardened() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run Python code in a hardened child of a program, which prints how the child ended."""
+
+    def run(code: str, uid: int = os.geteuid(), **env: str) -> subprocess.CompletedProcess[str]:
+        begin = (
+            "import os, ctypes, sys\n"
+            "from duplex import hardening, process\n"
+            "def play():\n"
+            + "".join(f"    {line}\n" for line in code.splitlines())
+            + "    return 0\n"
+            f"if {uid} != os.geteuid(): os.setuid({uid})\n"
+            "harden = hardening.prepare()\n"
+            "def run():\n"
+            "    harden()\n"
+            "    return play()\n"
+            "print(process.how_it_ended(os.waitpid(process.spawn(run), 0)[1]))"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", begin],
+            env={**{k: v for k, v in os.environ.items() if k != "DUPLEX_DEBUG"}, **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+
+    return run
+
+
+Hardened = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_who_takes_more_and_more_memory_dies_alone(hardened: Hardened) -> None:
+    done = hardened("kept = []\nwhile True: kept.append(bytes(1 << 20))")
+    assert "MemoryError" in done.stderr
+    assert done.stdout == "ended with status 70\n"
+
+
+def test_it_has_memory_to_work_with(hardened: Hardened) -> None:
+    assert hardened(f"bytearray({MEMORY // 2})").stdout == "ended with status 0\n"
+
+
+def test_it_does_not_fork(hardened: Hardened) -> None:
+    ordinary = os.geteuid() or NOBODY  # the kernel does not hold root to it: getrlimit(2)
+    done = hardened("try: os.fork()\nexcept BlockingIOError: return 11", ordinary)
+    assert done.stdout == "ended with status 11\n"
+
+
+def test_it_has_few_descriptors(hardened: Hardened) -> None:
+    done = hardened("try:\n    while True: os.dup(0)\nexcept OSError as error: return error.errno")
+    assert done.stdout == "ended with status 24\n"  # EMFILE
+
+
+@pytest.mark.parametrize(("debug", "dumpable"), [({}, 0), ({"DUPLEX_DEBUG": "1"}, 1)])
+def test_it_can_be_neither_traced_nor_dumped_except_for_debugging(
+    hardened: Hardened, debug: dict[str, str], dumpable: int
+) -> None:
+    done = hardened("return 40 + ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)", **debug)
+    assert done.stdout == f"ended with status {40 + dumpable}\n"
+
+
+def test_it_cannot_take_any_of_that_back(hardened: Hardened) -> None:
+    code = (
+        "import resource\n"
+        "for which in (resource.RLIMIT_CORE, resource.RLIMIT_NPROC, resource.RLIMIT_AS):\n"
+        "    try: resource.setrlimit(which, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "    except ValueError: continue\n"
+        "    return 1"
+    )
+    done = hardened(code, os.geteuid() or NOBODY)
+    assert done.stdout == "ended with status 0\n"
+
+
+# As whom
+
+
+def room_at(path: Path, *args: str, **options: Any) -> Program:
+    return Program([*DUPLEX, "room", "0", "--plain", *args], path, stdin=-3, **options)
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        ((), "a room is open to others and does not run as root: --user NAME has it run as "),
+        (("--user", "root"), "--user: root is root; --allow-root insists"),
+        (("--user", "no such"), "--user: there is no user 'no such'"),
+    ],
+)
+def test_root_is_refused_in_one_line(tmp_path: Path, args: tuple[str, ...], line: str) -> None:
+    program = room_at(tmp_path, *args)
+    assert program.status() == 2
+    assert program.err.startswith(line)
+    assert program.err.count("\n") == 1
+    assert not (tmp_path / "logs").exists()
+
+
+def test_who_is_not_root_cannot_become_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(UsageError, match="--user is for root"):
+        user.choose("nobody", allow_root=False)
+    assert user.choose(None, allow_root=False) is None
+
+
+def test_root_may_insist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert user.choose(None, allow_root=True) is None
+    assert user.choose("root", allow_root=True)
+
+
+def readable_to_all(name: str) -> bool:
+    path = Path(name).resolve()
+    if not path.stat().st_mode & 0o004:
+        return False
+    return all(parent.stat().st_mode & 0o001 for parent in path.parents)
+
+
+INSTALLED_FOR_ALL = all(map(readable_to_all, (os.__file__, user.__file__)))
+
+
+@pytest.fixture
+def nobodys() -> Iterator[Path]:
+    """A directory of the user nobody's, below none that it cannot enter."""
+    path = Path(tempfile.mkdtemp(prefix="duplex-test-"))
+    os.chown(path, NOBODY, -1)
+    yield path
+    shutil.rmtree(path)
+
+
+@as_root
+@pytest.mark.skipif(not INSTALLED_FOR_ALL, reason="nobody but root can read this Python")
+def test_root_becomes_the_user_once_it_listens(nobodys: Path) -> None:
+    nobody = pwd.getpwuid(NOBODY)
+    runtime = nobodys / "of-root"
+    runtime.mkdir(mode=0o700)
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}
+    host = room_at(nobodys, "--user", nobody.pw_name, env=environment)
+    port = port_of(host)
+    client = Client(port)
+    client.say("hello", "/nick ann")
+    client.sees("! you are ann now")
+    log = nobodys / "logs" / "client_input.log"
+    (member,) = until(
+        lambda: [pid for pid in children(host.pid) if "1" in status(pid, "NoNewPrivs")]
+    )
+    for pid in (host.pid, member):
+        assert status(pid, "Uid").split() == [str(NOBODY)] * 4
+        assert status(pid, "Gid").split() == [str(nobody.pw_gid)] * 4
+        assert set(status(pid, "Groups").split()) <= {
+            str(g) for g in os.getgrouplist(nobody.pw_name, nobody.pw_gid)
+        }
+        assert int(status(pid, "CapEff"), 16) == int(status(pid, "CapPrm"), 16) == 0
+    assert os.stat(f"/proc/{host.pid}/fd").st_uid == NOBODY  # for its own `duplex who`
+    assert os.stat(f"/proc/{member}/fd").st_uid == 0  # and no member looks into another
+    assert log.stat().st_uid == NOBODY
+    assert not os.listdir(runtime)
+    if not os.path.isdir(f"/run/user/{NOBODY}"):
+        environment.pop("XDG_RUNTIME_DIR")
+        who = [*DUPLEX, "who", str(port)]
+        assert b"ann" in subprocess.check_output(
+            who, user=NOBODY, group=nobody.pw_gid, extra_groups=(), env=environment, timeout=30
+        )
+    client.say("/quit")
+    client.reads_to_the_end()
+    host.process.terminate()
+    assert host.status() == 0
+    host.stop()
+
+
+@as_root
+@pytest.mark.skipif(INSTALLED_FOR_ALL, reason="everybody can read this Python")
+def test_a_user_who_cannot_read_the_program_is_told(nobodys: Path) -> None:
+    program = room_at(nobodys, "--user", pwd.getpwuid(NOBODY).pw_name)
+    assert program.status() == 1
+    assert re.fullmatch(r"nobody cannot read \S+: install it for all users\n", program.err)
+
+
+@as_root
+def test_the_users_transcript_is_not_opened_by_root(tmp_path: Path) -> None:
+    """Somebody who names a place that only root may write gets the system's word for it."""
+    program = room_at(tmp_path, "--user", "nobody", "--log", "/etc/duplex-test.log")
+    assert program.status() == 1
+    assert not Path("/etc/duplex-test.log").exists()
+    assert program.err.count("\n") == 1
