@@ -248,6 +248,7 @@ class Following(Receiving):
             self._relay.kill()  # it is ending by itself, and is reaped so
         self._sock, channel = again.connect(self._report)
         self._receiver = channel.receiver
+        self._receiver.parted = True
         self._greeting = b""
         self._deadline = time.monotonic() + HANDSHAKE
         handed = [self._sock]

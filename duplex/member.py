@@ -273,6 +273,8 @@ class Member:
             self._hear(self._receiver.receive(data))
             self._receiver.decode(b"")  # what it has kept, so that what came before is heard
         except Tampered:
+            self.delivery.answer(self._receiver.take_answer())
+            self._send()
             self._lost("what it sent was changed on its way")
             return
         if answer := self._receiver.take_answer():

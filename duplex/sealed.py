@@ -36,6 +36,10 @@ class Sealed(Delivery):
     def only_follows(self) -> bool:
         return False
 
+    @property
+    def crowded(self) -> bool:
+        return super().crowded or len(self._sealed) > 2 * CHUNK
+
     def answer(self, data: bytes) -> None:
         self._sealed += data
 

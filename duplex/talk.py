@@ -153,6 +153,7 @@ class Talk:
         show = shown_on_screen(report) if self._on_screen else shown_on_stdout(report, self.peer)
         receiver = self._receiver
         del self._receiver
+        receiver.parted = True
         return self.sock, receiver, self.peer, recording, show, report
 
     # From here on, all is the parent's. These the screen calls, too:

@@ -62,6 +62,8 @@ class Receiver:
     handshake may have read more than its own: so the first call is `receive(b"")`.
     """
 
+    parted = False  # the Sender is in another process: nothing can be answered from here
+
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self.limit_lines(limit)
 
