@@ -61,7 +61,7 @@ class Delivery:
         self._tell(data)
 
     def _tell(self, data: bytes) -> None:
-        """These come after the records that there were before them, as far as these are soon sent."""
+        """They come after the records that there were before them, if those are soon sent."""
         if not self._private:
             self._after = self._page.watermark if self._following else 0
         self._private += data
