@@ -53,7 +53,7 @@ class Address:
         return f"Address({self.shown})"
 
     def connect(self) -> Any:
-        """A client with at most one connection, for one process. Connects at the first call."""
+        """A client for one process. Connects at the first call."""
         try:
             import redis
             from redis.backoff import NoBackoff
@@ -68,7 +68,7 @@ class Address:
                 socket_connect_timeout=ANSWER,
                 retry=Retry(NoBackoff(), 0),
                 single_connection_client=False,
-                max_connections=1,
+                max_connections=2,  # one for calls, one for reading
                 protocol=2,
             )
         except ValueError:
