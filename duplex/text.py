@@ -24,7 +24,7 @@ _CUT = "…".encode()
 
 # Of clean ASCII text nothing is left without these; what is left of other text is worth a look.
 _HARMLESS = bytes([*b"\t\n", *range(0x20, 0x7F)])
-_UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 # The blocks that hold combining marks, coarsely: a reason to look closer with unicodedata.
 _MARKS_BLOCKS = (
     "[\u0300-\u036f\u0483-\u0489\u0591-\u1cff\u1dc0-\u1dff\u20d0-\u20ff\u2cef-\u2cf1\u2d7f"
@@ -136,7 +136,7 @@ def safe(data: bytes) -> bytes:
 
 def visible(text: str) -> str:
     """A line's text with what could lie or harm in it made visible, however long it is."""
-    return _MANY_MARKS.sub(_fewer_marks, _UNSAFE.sub(_escaped, text))
+    return _MANY_MARKS.sub(_fewer_marks, UNSAFE.sub(_escaped, text))
 
 
 def _is_clean(raw: bytes) -> bool:
@@ -151,7 +151,7 @@ def _is_clean(raw: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     others = rest.decode()
-    return not _UNSAFE.search(others) and not _MANY_MARKS.search(others)
+    return not UNSAFE.search(others) and not _MANY_MARKS.search(others)
 
 
 def _made_visible(raw: bytes) -> bytes:

@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta
 
 from duplex.errors import UsageError
-from duplex.record import stamp
+from duplex.record import STAMP_LENGTH, stamp
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -25,7 +25,8 @@ def parse_moment(text: str) -> bytes:
             moment = now - timedelta(**{_UNITS[age[2]]: int(age[1])})
         else:
             moment = datetime.fromisoformat(text).astimezone()
-        return stamp(int(moment.timestamp() * 1000) * 1_000_000)
+        made = stamp(int(moment.timestamp() * 1000) * 1_000_000)
+        return made.rjust(STAMP_LENGTH, b"0")  # strftime gives the year 3 one digit
     except (ValueError, OverflowError, OSError):
         raise UsageError(
             f"{text!r} is no time: give 2026-11-23, 2026-11-23T18:30, 2h, 90s, today or yesterday"

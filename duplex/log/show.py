@@ -10,10 +10,11 @@ import sys
 import time
 
 from duplex.record import Record, parse
-from duplex.text import safe
+from duplex.text import UNSAFE, safe, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
 
     Write = Callable[[bytes], object]
@@ -38,7 +39,8 @@ class Plain:
 class Json:
     """An object a line: time, nick and text, or time, event and text; file and offset.
 
-    A malformed line has no time (null), and no nick or event.
+    A malformed line has no time (null), and no nick or event. What could harm a terminal, in a file
+    that no duplex has written, is escaped: that is the same text to whoever reads the JSON.
     """
 
     def __init__(self, write: Write) -> None:
@@ -60,10 +62,10 @@ class Json:
         else:
             nick = string(record.nick.decode("utf-8", "replace"))
             what = f'"time": "{record.at.decode()}", "nick": {nick}, "text": {text}'
-        line = f'{{{what}, "file": {string(path)}, "offset": {offset}}}\n'.encode(
-            "utf-8", "replace"
-        )
-        self._write(line)
+        shown = f'{{{what}, "file": {string(path)}, "offset": {offset}}}'
+        if not shown.isprintable():  # rare, and this look is quicker than the search
+            shown = UNSAFE.sub(_as_json, shown)
+        self._write(shown.encode("utf-8", "replace") + b"\n")
 
     def end(self) -> None:
         pass
@@ -109,7 +111,7 @@ class Stats:
         self._write("".join(f"{row}\n" for row in rows).encode("utf-8", "backslashreplace"))
 
     def _who(self, total: int) -> list[str]:
-        names = {nick: nick.decode("utf-8", "replace") for nick in self._lines}
+        names = {nick: visible(nick.decode("utf-8", "replace")) for nick in self._lines}
         width = max(4, *map(len, names.values()))
         rows = [f"{'who':{width}} {'lines':>9} {'share':>6} {'characters':>11}"]
         for nick, lines in sorted(self._lines.items(), key=lambda item: (-item[1], item[0])):
@@ -128,6 +130,10 @@ class Stats:
             f"{hour:02} {lines:9} {block * round(lines * width / most)}".rstrip()
             for hour, lines in enumerate(hours)
         ]
+
+
+def _as_json(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def _local_hour(minute: bytes) -> int:

@@ -143,6 +143,27 @@ def test_json_is_an_object_a_line_and_the_offset_finds_the_line(logs: Path) -> N
     assert [o["offset"] for o in grepped] == [objects[3]["offset"], objects[4]["offset"]]
 
 
+@pytest.mark.parametrize("shown", ["--json", "--stats"])
+def test_what_could_harm_a_terminal_is_escaped_in_any_file(tmp_path: Path, shown: str) -> None:
+    path = tmp_path / "t.log"
+    harmful = "\x1b[31m\x7f\x9b2J\u202e\u2028"
+    path.write_bytes(said(f"a{harmful}", f"b{harmful}\n".encode(), at(0)) + harmful.encode())
+    text = b"".join(out(tmp_path, shown, str(path))).decode()
+    assert not set(harmful) - set("[31m2J") & set(text)
+    if shown == "--json":
+        found = [json.loads(line) for line in text.splitlines()]
+        assert [line["text"] for line in found] == [f"b{harmful}", harmful], "the same text"
+        assert found[0]["nick"] == f"a{harmful}"
+    else:
+        assert "a\\x1b[31m\\x7f\\u009b2J\\u202e\\u2028 " in text
+
+
+def test_a_time_in_the_first_centuries_is_before_all_records(logs: Path) -> None:
+    for moment in ("0003-01-01", "0999-12-31T23:59"):
+        assert len(out(logs, "--since", moment)) == 8
+        assert out(logs, "--until", moment) == []
+
+
 def test_stats_count_who_said_how_much_and_when(tmp_path: Path) -> None:
     path = tmp_path / "t.log"
     ann = said("ann", b"hello\n", b"2026-01-01T23:30:00.000Z")
