@@ -41,7 +41,7 @@ from spake2 import SPAKE2_A, SPAKE2_B, SPAKEError
 from spake2.ed25519_basic import NotOnCurve
 
 from duplex import wire
-from duplex.text import safe
+from duplex.text import visible
 
 NAME = "encrypted, code"
 VERSION = b"duplex code 1"
@@ -302,8 +302,8 @@ def _what_answers(came: bytes) -> str:
     if came.startswith(b"! welcome to room "):
         return "this is a room without a code; to join it without: leave out --code"
     if came.startswith(b"! "):
-        line = came[2:_BANNER_LIMIT].partition(b"\n")[0]
-        return f"refused: {safe(line).decode().rstrip()}"
+        line = came[2:_BANNER_LIMIT].partition(b"\n")[0].decode("utf-8", "backslashreplace")
+        return f"refused: {visible(line.rstrip())}"
     return "the other side does not ask for a code"
 
 

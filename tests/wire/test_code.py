@@ -294,6 +294,7 @@ def test_a_recorded_listener_is_worth_nothing_to_another_caller() -> None:
         ),
         (b"! this room is full\n", "refused: this room is full"),
         (b"! \x1b[2J\xff\n", "refused: \\x1b[2J\\xff"),
+        (b"! one\rtwo\xc2\x85\n", "refused: one\\x0dtwo"),
         (b"! no newline" + b"!" * 1100, "refused: no newline" + "!" * 1012),
         (b"hello\n", "the other side does not ask for a code"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "the other side does not ask for a code"),
