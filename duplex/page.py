@@ -16,8 +16,9 @@ import os
 import time
 
 _REASON_LIMIT = 255  # bytes
-# What a seat's state can be. Only for HERE has an entry been recorded.
-FREE, COMING, HERE = 0, 1, 2
+# What a seat's state can be: SHAKING while its client has not shown yet that it may come in (only
+# where it has to), then COMING. Only for HERE has an entry been recorded.
+FREE, SHAKING, COMING, HERE = range(4)
 # Why a member has ended, as it says itself; a killed one leaves UNKNOWN behind.
 UNKNOWN, LEFT, LOST, KICKED, TAKEN_OVER, CLOSED = range(6)
 
@@ -57,12 +58,12 @@ class Seat(ctypes.Structure):
     def clear(self) -> None:
         ctypes.memset(ctypes.byref(self), 0, ctypes.sizeof(self))
 
-    def take(self, address: str) -> None:
+    def take(self, address: str, state: int = COMING) -> None:
         """Its member has begun; the host has given it a clear one."""
         self.pid = os.getpid()
         self._address = address.encode()
         self.joined = time.time()
-        self.state = COMING
+        self.state = state
 
     @property
     def address(self) -> str:

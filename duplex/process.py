@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: the child met a bug of ours
+EXIT_WRONG_CODE = 71  # a member's whose client gave a wrong code: the host counts them
 PIPE_BUF = select.PIPE_BUF  # bytes a pipe that polls writable takes without blocking: pipe(7)
 
 
@@ -41,6 +42,7 @@ class Signals:
 
     def __init__(self, ignored: tuple[signal.Signals, ...] = ()) -> None:
         self.received = 0
+        self.hangups = 0  # only after `count_hangups`
         self.fd, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._caught = []
         for number in _ENDING:
@@ -60,6 +62,15 @@ class Signals:
         """Let them end the process by themselves, while it waits for what no loop can poll."""
         for number in self._caught:
             signal.signal(number, signal.SIG_DFL)
+
+    def count_hangups(self) -> None:
+        """SIGHUP ends nothing from now on: `fd` wakes, and `hangups` has grown.
+
+        Also if it was ignored: nohup asks for no more than not to be ended by it.
+        """
+        if signal.SIGHUP in self._caught:
+            self._caught.remove(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, self._count_hangup)
 
     def wake_at_child(self) -> None:
         """Wake `fd` when a child ends, too; call `settle` before looking for it."""
@@ -84,6 +95,9 @@ class Signals:
         """Raise Interrupted if a signal has come."""
         if self.received:
             raise Interrupted(self.received)
+
+    def _count_hangup(self, _number: int, _frame: object) -> None:
+        self.hangups += 1  # `arm` has woken `fd`
 
     def _note(self, number: int, _frame: object) -> None:
         self.received = self.received or number

@@ -14,13 +14,21 @@ from duplex import tcp, user
 from duplex.bell import Bell
 from duplex.errors import UsageError, say_status
 from duplex.page import Page
-from duplex.roster import Keys, Roster, Undeliverable
+from duplex.roster import HOST, Keys, Roster, Undeliverable
 from duplex.secret import open_secret
 from duplex.transcript import Transcript
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
+
+    class Certificate(Protocol):
+        """The room's, of which the members to come inherit what the host has read."""
+
+        def reload(self) -> None:
+            """Read it again, or keep the old one and raise a DuplexError."""
+
 
 EXAMPLE = """\
 example:
@@ -33,6 +41,8 @@ SPARE_SEATS = 8  # for the operator, and for members that have ended and are not
 BURST = 100  # lines that may be said at once, whatever the rate
 BACKLOG = 1024  # connections that the kernel accepts for us while we are busy
 MIB = 1 << 20
+# What options take at least.
+LOWEST = {"history": 0, "max_members": 1, "max_per_address": 0, "max_handshakes": 0, "rate": 0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +77,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="when the transcript is on the disk: before anybody sees a record, each second, or "
         "when the system likes (%(default)s)",
     )
+    add(
+        "--max-handshakes",
+        metavar="N",
+        type=int,
+        default=32,
+        help="unfinished at once; nearing it newcomers are dropped at random; 0: no limit "
+        "(%(default)s)",
+    )
     add("--user", metavar="NAME", help="for root: who the room runs as, once it listens")
     add("--allow-root", action="store_true", help="let the room run as root")
     add("--plain", action="store_true", help="no interactive screen")
@@ -91,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> None:
     """Raises UsageError for what cannot be."""
     tcp.check_port(options.port, lowest=0)
-    for name, lowest in (("history", 0), ("max_members", 1), ("max_per_address", 0), ("rate", 0)):
+    for name, lowest in LOWEST.items():
         if not lowest <= getattr(options, name) < float("inf"):
             raise UsageError(f"--{name.replace('_', '-')} takes a number from {lowest}")
     if options.max_lag < MIB:
@@ -123,11 +141,21 @@ class Room:
         self.roster = Roster(f"room-{port}", self.page)
         self.bell = Bell()
         self.harden: Callable[[], None] = _not_yet  # called once in each member (hardening.py)
+        self.protected = False  # members begin with a handshake, as SHAKING
+        self.tls: Certificate | None = None  # read again at SIGHUP, which then closes nothing
 
     def tell_log(self, text: str) -> None:
         """One line on standard error, unless the room is seen live there."""
         if not self.on_screen:
             say_status(text)
+
+    def tell_operator(self, text: str) -> None:
+        """One line for whoever keeps the room, on its screen or on standard error."""
+        if not self.on_screen:
+            say_status(text)
+            return
+        with suppress(Undeliverable):  # the screen is going, or too much is being told at once
+            self.roster.send(HOST, f"!! {text}".encode())
 
     def ask_to_make_way(self, nick: str) -> None:
         """Tell a member that its client has come back in another connection, if it can be told."""

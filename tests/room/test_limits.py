@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ def run(tmp_path: Path, *args: str) -> Program:
         (["0", "--history", "x"], "invalid int value: 'x'"),
         (["0", "--max-members", "0"], "--max-members takes a number from 1"),
         (["0", "--max-per-address", "-1"], "--max-per-address takes a number from 0"),
+        (["0", "--max-handshakes", "-1"], "--max-handshakes takes a number from 0"),
         (["0", "--rate", "-1"], "--rate takes a number from 0"),
         (["0", "--rate", "inf"], "--rate takes a number from 0"),
         (["0", "--rate", "nan"], "--rate takes a number from 0"),
@@ -104,6 +106,10 @@ def test_a_refused_flood_harms_nobody(open_room: OpenRoom) -> None:
     bob.say("hello")
     ann.sees("<bob> hello")
     assert [nick for nick, _ in records(room.log) if nick] == ["bob"]
+    # It does not flood the operator either: a line a second, which together count them all.
+    counted = r"refused 127\S+: 1 are here from your address .*?(?: \(and (\d+) more\))?\n"
+    until(lambda: sum(int(more or 0) + 1 for more in re.findall(counted, room.host.err)) == 200)
+    assert room.host.err.count("refused") < 20
 
 
 # How fast

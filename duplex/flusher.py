@@ -1,0 +1,37 @@
+"""The flusher: puts a room's transcript on the disk each second, with `--fsync second`.
+
+A process of its own, so that a slow disk delays nobody but it. Holds a description of the
+transcript, and the page, which tells whether there is anything new.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from duplex.errors import say_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from duplex.page import Page
+    from duplex.transcript import Transcript
+
+EVERY = 1.0  # s
+
+
+def flush(transcript: Transcript, page: Page) -> NoReturn:
+    """All that this process does, until it is killed."""
+    done, told = 0, False
+    while True:
+        time.sleep(EVERY)
+        if (end := page.watermark) == done:
+            continue
+        try:
+            os.fdatasync(transcript.fd)
+            done, told = end, False
+        except OSError as error:
+            if not told:
+                say_status(f"{transcript.path} cannot be put on the disk: {error.strerror}")
+            told = True

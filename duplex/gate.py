@@ -1,0 +1,110 @@
+"""The gate of a room: who of those that connect gets a member, and who gets a line and the door.
+
+Owns what the host knows of where its clients are: who is banned, how many are here from an address,
+whose handshake is not over, who gave wrong codes. An IPv6 address counts as its /64 for all of that
+but bans, for whoever has one address there has them all. Only says what is to be done: knows the
+page's seats, and neither sockets nor processes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections import Counter
+
+from duplex.guesses import Guesses
+from duplex.page import FREE, SHAKING
+from duplex.startups import Startups
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.page import Page
+
+_PREFIX = 64  # bits of an IPv6 address: what one subscriber has at least (RFC 6177)
+
+
+class Gate:
+    """Ask `reason_to_refuse` of each newcomer; say who has `come` and `gone`."""
+
+    def __init__(
+        self, page: Page, max_members: int, max_per_address: int, startups: Startups | None
+    ) -> None:
+        """Without `startups` there are no handshakes: whoever connects is a guest at once."""
+        self.banned: set[str] = set()
+        self._page = page
+        self._max_members = max_members
+        self._max_per_address = max_per_address
+        self._startups = startups
+        self._guesses = Guesses()
+        self._count = 0  # members
+        self._here: Counter[str] = Counter()  # members from a source
+        self._unfinished: dict[int, str] = {}  # seats that were it when last looked at: sources
+
+    def reason_to_refuse(self, ip: str) -> str:
+        """What a newcomer is told that is not let in; "" for one that is."""
+        if ip in self.banned:
+            return "your address is banned"
+        source = source_of(ip)
+        if seconds := self._guesses.seconds_to_wait(source):
+            return f"wrong codes came from your address: wait {math.ceil(seconds)} s"
+        if self._count >= self._max_members:
+            return f"the room is full: {self._max_members} are here (--max-members)"
+        if self._max_per_address and self._here[source] >= self._max_per_address:
+            return f"{self._max_per_address} are here from your address (--max-per-address)"
+        if self._startups:
+            return self._too_many_unfinished(source, self._startups)
+        return ""
+
+    def _too_many_unfinished(self, source: str, startups: Startups) -> str:
+        """Looks at the seats of those only that were unfinished the last time: a few, if limited.
+
+        A seat is FREE until its member has begun, and clear again only when it has `gone`.
+        """
+        for index in list(self._unfinished):
+            if self._page.seat(index).state not in (FREE, SHAKING):
+                del self._unfinished[index]
+        from_source = list(self._unfinished.values()).count(source)
+        if from_source and self._guesses.count(source):
+            return "wrong codes came from your address: one connection at a time"
+        if startups.drops(len(self._unfinished), from_source):
+            return "too many are on their way in: try again in a moment"
+        return ""
+
+    def come(self, ip: str, index: int) -> None:
+        """One has got a member, which will have that seat."""
+        source = source_of(ip)
+        self._count += 1
+        self._here[source] += 1
+        if self._startups:
+            self._unfinished[index] = source
+
+    def gone(self, ip: str, index: int) -> None:
+        """Its member has ended."""
+        source = source_of(ip)
+        self._count -= 1
+        self._here[source] -= 1
+        if not self._here[source]:
+            del self._here[source]
+        self._unfinished.pop(index, None)
+
+    def wrong_code(self, ip: str) -> str:
+        """One has come from there; what the operator is told."""
+        source = source_of(ip)
+        count, seconds = self._guesses.wrong(source)
+        return f"wrong code from {source}, the {_nth(count)} from there: refused for {seconds:g} s"
+
+
+def source_of(ip: str) -> str:
+    """What counts as one: an IPv4 address, also one mapped into IPv6, or an IPv6 /64."""
+    if ":" not in ip:
+        return ip
+    address = ipaddress.IPv6Address(ip)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    network = ipaddress.IPv6Network((int(address), _PREFIX), strict=False)
+    return str(network)
+
+
+def _nth(number: int) -> str:
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if number // 10 % 10 == 1 else endings.get(number % 10, 'th')}"

@@ -1,0 +1,51 @@
+"""Notices: what the operator is told of what others do to the room, never as fast as they do it.
+
+Of each kind of notice the first is told at once, and then one a second at most, with the number of
+those that were not: a flood of refused connections is not a flood on the operator's screen. Runs in
+the host; knows nothing of what it tells, nor to whom.
+"""
+
+from __future__ import annotations
+
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVERY = 1.0  # s between two of a kind
+
+
+class Notices:
+    """`tell` gets the lines. Call `go_on` after `seconds_to_wait`, and it gets those held back."""
+
+    def __init__(
+        self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tell = tell
+        self._clock = clock
+        self._quiet_until: dict[str, float] = {}  # by kind, of which there are a few
+        self._held: dict[str, tuple[int, str]] = {}  # how many, and the last of them
+
+    def add(self, kind: str, text: str) -> None:
+        """Tell it, now or soon, or count it."""
+        now = self._clock()
+        if now >= self._quiet_until.get(kind, now) and kind not in self._held:
+            self._quiet_until[kind] = now + EVERY
+            self._tell(text)
+        else:
+            self._held[kind] = (self._held.get(kind, (0, ""))[0] + 1, text)
+
+    def seconds_to_wait(self) -> float | None:
+        """Until the next of those that are held back; None if there are none."""
+        if not self._held:
+            return None
+        return max(0.0, min(self._quiet_until[kind] for kind in self._held) - self._clock())
+
+    def go_on(self) -> None:
+        """Tell what has been held back for long enough."""
+        now = self._clock()
+        for kind in [kind for kind in self._held if self._quiet_until[kind] <= now]:
+            count, text = self._held.pop(kind)
+            self._quiet_until[kind] = now + EVERY
+            self._tell(text if count == 1 else f"{text} (and {count - 1} more)")

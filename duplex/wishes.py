@@ -1,0 +1,84 @@
+"""Wishes: what the operator wants of the host, in letters to its mailbox.
+
+The operator's member sends them (orders.py), for it alone; the host carries them out here. Owns the
+mailbox; forks and reaps nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from duplex import roster, tcp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from duplex.room import Room
+
+LIMIT = 4096  # bytes of one
+
+
+class Wishes:
+    """`members` are those of the host as they are now: pid: (seat, where its client is)."""
+
+    def __init__(
+        self, room: Room, banned: set[str], members: Mapping[int, tuple[int, str]]
+    ) -> None:
+        self.closing = ""  # the event that closes the room
+        self._room = room
+        self._banned = banned
+        self._members = members
+        self._mailbox = room.roster.open_control()
+        self._carried_out_by: dict[str, Callable[[str], None]] = {
+            "ban": self._ban,
+            "unban": self._unban,
+            "bans": self._tell_bans,
+            "close": self._close,
+        }
+
+    def fileno(self) -> int:
+        return self._mailbox.fileno()
+
+    def read(self) -> None:
+        """One of them."""
+        try:
+            letter = self._mailbox.recv(LIMIT).decode(errors="replace")
+        except BlockingIOError:
+            return
+        word, _, argument = letter.partition(" ")
+        if carry_out := self._carried_out_by.get(word):
+            carry_out(argument.strip())
+
+    def _ban(self, ip: str) -> None:
+        tell = self._room.tell_operator
+        if not tcp.is_address(ip):
+            tell(f"{ip} is not an address")
+            return
+        self._banned.add(ip)
+        tell(f"{ip} is banned until the room closes")
+        for pid, (index, address) in self._members.items():
+            if address == ip and (nick := self._room.page.seat(index).nick):
+                self._kick(nick)
+            elif address == ip:
+                os.kill(pid, signal.SIGKILL)  # it has only just come: nobody has seen it
+
+    def _kick(self, nick: str) -> None:
+        try:
+            self._room.roster.send(nick, f"k{roster.HOST}: the address is banned".encode())
+        except roster.Undeliverable as error:
+            self._room.tell_operator(str(error))
+
+    def _unban(self, ip: str) -> None:
+        if ip in self._banned:
+            self._banned.discard(ip)
+            self._room.tell_operator(f"{ip} may come in again")
+        else:
+            self._room.tell_operator(f"{ip} was not banned")
+
+    def _tell_bans(self, _argument: str) -> None:
+        self._room.tell_operator(f"banned: {', '.join(sorted(self._banned)) or 'nobody'}")
+
+    def _close(self, why: str) -> None:
+        self.closing = f"the room closed{': ' if why else ''}{why}"
