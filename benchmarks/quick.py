@@ -15,9 +15,10 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from programs import HOST, PATIENCE, Bench, NotMeasured, duplex, free_port
+from programs import PATIENCE, Bench, NotMeasured, duplex, free_port
 
 if TYPE_CHECKING:
+    from pairs import Pair
     from programs import Program
 
 LINES = 100  # timed in each session
@@ -51,14 +52,12 @@ class _Session(NamedTuple):
         return seconds
 
 
-def latencies(bench: Bench, pace: float, with_ncat: bool) -> dict[str, float]:
-    """Median seconds of a line's one way, one session of each program, both standing at once.
+def latencies(bench: Bench, pace: float, pairs: dict[str, Pair]) -> dict[str, float]:
+    """Median seconds of a line's one way, one session of each pair, all standing at once.
 
-    About `pace` seconds pass between two lines of a program; it has fallen asleep meanwhile.
+    About `pace` seconds pass between two lines of a pair; it has fallen asleep meanwhile.
     """
-    sessions = {"duplex": _duplex(bench)}
-    if with_ncat:
-        sessions["ncat"] = _ncat(bench)
+    sessions = {name: _session(bench, pair) for name, pair in pairs.items()}
     generator = random.Random(1)
     seconds: dict[str, list[float]] = {name: [] for name in sessions}
     for number in range(WARMING + LINES):
@@ -71,25 +70,12 @@ def latencies(bench: Bench, pace: float, with_ncat: bool) -> dict[str, float]:
     return {name: median(values) for name, values in seconds.items()}
 
 
-def _duplex(bench: Bench) -> _Session:
-    port = str(free_port())
-    listen = (duplex(), "listen", port, "--log", bench.path("quick-listen.log"))
-    connect = (duplex(), "connect", HOST, port, "--log", bench.path("quick-connect.log"))
-    return _session(bench, port, listen, connect)
-
-
-def _ncat(bench: Bench) -> _Session:
-    port = str(free_port())
-    listen = ("ncat", "-l", "-o", bench.path("quick-ncat.log"), HOST, port)
-    return _session(bench, port, listen, ("ncat", HOST, port))
-
-
-def _session(
-    bench: Bench, port: str, listen: tuple[str, ...], connect: tuple[str, ...]
-) -> _Session:
-    pipe = subprocess.PIPE
+def _session(bench: Bench, pair: Pair) -> _Session:
+    pipe, port = subprocess.PIPE, str(free_port())
+    listen = pair.show(port, bench.path(f"quick-listen-{port}.log"))
     receiver = bench.start_listener(int(port), *listen, stdin=pipe, stdout=pipe)
-    return _Session(bench.start(*connect, stdin=pipe), receiver)
+    call = pair.call(port, bench.path(f"quick-connect-{port}.log"))
+    return _Session(bench.start(*call, stdin=pipe), receiver)
 
 
 def start_seconds(bench: Bench, *command: str) -> float:
@@ -109,23 +95,22 @@ def version_seconds(bench: Bench) -> float:
     return start_seconds(bench, duplex(), "--version")
 
 
-def first_line_seconds(bench: Bench) -> float:
-    """`echo hi | duplex connect`: until the line is in the transcript of a listener that waits.
+def first_line_seconds(bench: Bench, pair: Pair) -> float:
+    """`echo hi | duplex connect`: until the line is in the log of a listener that waits.
 
     The pipe holds what echo has written, so that echo's own start is not measured.
     """
     port, log = str(free_port()), bench.path("first.log")
-    bench.start_listener(int(port), duplex(), "listen", port, "--log", log)
-    bench.until(lambda: os.path.exists(log), "the transcript")
+    listener = bench.start_listener(int(port), *pair.listen(port, log), stdin=pair.stdin)
+    bench.until(lambda: os.path.exists(log), "the log", listener)
     end, echo = os.pipe()
     os.write(echo, b"hi\n")
     os.close(echo)
     fd = os.open(log, os.O_RDONLY)
     try:
         start = time.perf_counter()
-        command = (duplex(), "connect", HOST, port, "--log", bench.path("first-connect.log"))
-        bench.start(*command, stdin=end)
-        bench.until(lambda: b"> hi\n" in os.pread(fd, 1000, 0), "the line")
+        bench.start(*pair.call(port, bench.path("first-connect.log")), stdin=end)
+        bench.until(lambda: b"hi\n" in os.pread(fd, 1000, 0), "the line")
         seconds = time.perf_counter() - start
     finally:
         os.close(fd)

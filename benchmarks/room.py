@@ -25,6 +25,7 @@ from typing import NamedTuple
 from programs import Bench, NotMeasured, missing
 from room_contenders import CONTENDERS, Memory, Room
 from room_load import Load, NoCompiler, Talk, build
+from table import Row, Wanted, measured, print_table
 
 MEMBERS = (10, 100, 900, 1000)
 LAST_ONLY = 900  # where only the last member is looked at: ncat's largest room, near enough
@@ -48,17 +49,6 @@ THOROUGH = Effort(1.5, 30, 0.05)
 QUICK = Effort(0.5, 10, 0.05)
 
 
-class Wanted(NamedTuple):
-    """The limit of a ratio, duplex's figure to the other's, or of a figure."""
-
-    text: str
-    limit: float
-    at_least: bool = False
-
-    def met(self, value: float) -> bool:
-        return value >= self.limit if self.at_least else value <= self.limit
-
-
 WANTED = {
     (100, LAST, "ngircd"): Wanted("at most 1.0 x", 1.0),
     (900, LAST, "ngircd"): Wanted("at most 1.5 x", 1.5),
@@ -71,18 +61,6 @@ AS_FAST = Wanted("at least 0.95 x", 0.95, at_least=True)
 NO_MEMORY = Wanted("at most 1 MB", 1)
 
 Key = tuple[int, str | int, str]  # members; LAST or how many speakers; contender
-
-
-class Row(NamedTuple):
-    """A line of the table."""
-
-    what: str
-    figure: str
-    spread: str = ""
-    ratio: str = ""
-    wanted: str = ""
-    met: bool | None = None
-    load: str = ""
 
 
 class Stopped(NamedTuple):
@@ -137,7 +115,7 @@ def main() -> int:
             for turn in _turns(bench, load, names, options.members, effort, done, figures):
                 past = time.monotonic() - started
                 print(f"  {past:4.0f} s: round {done + 1}, {turn}", file=sys.stderr)
-    _print_table(list(_rows(figures, names, options.members)))
+    print_table(list(_rows(figures, names, options.members)), "generator")
     _print_notes(figures, names)
     return 1 if figures.failed else 0
 
@@ -254,17 +232,13 @@ def _row(figures: Figures, key: Key) -> Row:
     values, load = figures.values[key], figures.load[key]
     if not values:
         return Row(_title(key), "not measured", met=False)
-    row = _figure(_title(key), "ms" if what == LAST else "M/s", values)
+    row = measured(_title(key), "ms" if what == LAST else "M/s", values)
     if load:
-        row = row._replace(load=f"{median(load):.0%}")
+        row = row._replace(note=f"{median(load):.0%}")
     ours = figures.values[members, what, DUPLEX]
     if name == DUPLEX or not ours:
         return row
-    ratio = median(ours) / median(values)
-    row = row._replace(ratio=f"duplex is {ratio:.2f} x")
-    if wanted := WANTED.get(key):
-        row = row._replace(wanted=wanted.text, met=wanted.met(ratio))
-    return row
+    return row.compared("duplex is {:.2f} x", median(ours) / median(values), WANTED.get(key))
 
 
 def _title(key: Key) -> str:
@@ -276,44 +250,23 @@ def _title(key: Key) -> str:
 
 def _stopped_rows(stopped: list[Stopped]) -> Iterator[Row]:
     about = f"{STOPPED_MEMBERS} members, {max(SPEAKERS)} speakers, duplex:"
-    yield _figure(f"{about} all read", "M/s", [one.without for one in stopped])
+    yield measured(f"{about} all read", "M/s", [one.without for one in stopped])
     ratio = median(one.beside / one.without for one in stopped)
-    row = _figure(f"{about} one more never reads", "M/s", [one.beside for one in stopped])
-    yield row._replace(
-        ratio=f"{ratio:.2f} x",
-        wanted=AS_FAST.text,
-        met=AS_FAST.met(ratio),
-        load=f"{median(one.load for one in stopped):.0%}",
-    )
+    row = measured(f"{about} one more never reads", "M/s", [one.beside for one in stopped])
+    row = row.compared("{:.2f} x", ratio, AS_FAST)
+    yield row._replace(note=f"{median(one.load for one in stopped):.0%}")
     processes = stopped[0].before.processes
     before = [one.before.private / MB for one in stopped]
     shared = median(one.before.pss for one in stopped) / MB
-    row = _figure(f"  private memory of {processes} processes before", "MB", before)
+    row = measured(f"  private memory of {processes} processes before", "MB", before)
     yield row._replace(ratio=f"PSS {shared:.1f} MB")
     grown = [(one.after.private - one.before.private) / MB for one in stopped]
     more = median(one.after.pss - one.before.pss for one in stopped) / MB
-    row = _figure("  and more while he does not read", "MB", grown)
+    row = measured("  and more while he does not read", "MB", grown)
     yield row._replace(
         ratio=f"PSS {more:+.1f} MB", wanted=NO_MEMORY.text, met=NO_MEMORY.met(median(grown))
     )
-    yield _figure("  of the transcript, unread", "MB", [one.unread / MB for one in stopped])
-
-
-def _figure(what: str, unit: str, values: list[float]) -> Row:
-    digits = 0 if min(values) >= 100 else 2 if max(map(abs, values)) < 10 else 1
-    spread = f"{min(values):.{digits}f} to {max(values):.{digits}f}"
-    return Row(what, f"{median(values):.{digits}f} {unit}", spread)
-
-
-def _print_table(rows: list[Row]) -> None:
-    head = ("", "median", "spread", "ratio", "wanted", "met", "generator")
-    verdict = {None: "", True: "yes", False: "NO"}
-    cells = [head, *((*row[:5], verdict[row.met], row.load) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    print()
-    for line in cells:
-        padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
-        print("  ".join(padded).rstrip())
+    yield measured("  of the transcript, unread", "MB", [one.unread / MB for one in stopped])
 
 
 def _print_notes(figures: Figures, names: list[str]) -> None:

@@ -12,9 +12,10 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from programs import HOST, PATIENCE, Bench, Memory, NotMeasured, duplex, free_port, memory
+from programs import HOST, PATIENCE, Bench, Memory, NotMeasured, free_port, memory
 
 if TYPE_CHECKING:
+    from pairs import Pair
     from sample import Sample
 
 _PREFIX = len("2026-11-23T23:34:31.123Z <client> ")
@@ -22,23 +23,17 @@ _NAME_AT = len("2026-11-23T23:34:31.123Z")
 _PIECE = 1024 * 1024  # bytes read at a time
 
 
-def duplex_seconds(bench: Bench, sample: Sample) -> float:
-    """`duplex connect < file` to `duplex listen > /dev/null`, both with their transcripts."""
+def pair_seconds(bench: Bench, sample: Sample, pair: Pair) -> float:
+    """The caller `< file` to the listener `> /dev/null`, with the listener's log."""
     port, log = str(free_port()), bench.path("listen.log")
-    receiver = bench.start_listener(int(port), duplex(), "listen", port, "--log", log)
-    command = (duplex(), "connect", HOST, port, "--log", bench.path("connect.log"))
-    seconds = _send(bench, sample, command, receiver)
-    _check_transcript(log, sample)
-    os.unlink(log)
-    return seconds
-
-
-def ncat_seconds(bench: Bench, sample: Sample) -> float:
-    """`ncat --send-only < file` to `ncat --recv-only -o log > /dev/null`."""
-    port, log = str(free_port()), bench.path("ncat.log")
-    receiver = bench.start_listener(int(port), "ncat", "-l", "--recv-only", "-o", log, HOST, port)
-    seconds = _send(bench, sample, ("ncat", "--send-only", HOST, port), receiver)
-    _check_size(log, sample.size)
+    receiver = bench.start_listener(int(port), *pair.listen(port, log), stdin=pair.stdin)
+    command = pair.call(port, bench.path("connect.log"))
+    seconds = _send(bench, sample, command, receiver, may_fail=pair.fails)
+    if pair.stamps:
+        _check_transcript(log, sample)
+        os.unlink(log)
+    else:
+        _check_size(log, sample.size)
     return seconds
 
 
@@ -70,21 +65,17 @@ def ts_seconds(bench: Bench, sample: Sample) -> float:
     return seconds
 
 
-def duplex_memory(bench: Bench, sample: Sample) -> tuple[Memory, Memory]:
-    """Of `connect` and of `listen`, after a file has gone through a session that still stands."""
+def memories(bench: Bench, sample: Sample, pair: Pair) -> tuple[Memory, Memory]:
+    """Of who calls and who listens, after a file has gone through a session that still stands."""
     port, log = str(free_port()), bench.path("listen.log")
-    receiver = bench.start_listener(
-        int(port), duplex(), "listen", port, "--log", log, stdin=subprocess.PIPE
-    )
-    sender = bench.start(
-        *(duplex(), "connect", HOST, port, "--log", bench.path("connect.log")),
-        stdin=subprocess.PIPE,
-    )
+    receiver = bench.start_listener(int(port), *pair.show(port, log), stdin=subprocess.PIPE)
+    command = pair.call(port, bench.path("connect.log"))
+    sender = bench.start(*command, stdin=subprocess.PIPE)
     assert sender.stdin
-    expected = sample.size + sample.lines * _PREFIX
+    expected = sample.size + sample.lines * (_PREFIX if pair.stamps else 0)
     with open(sample.path, "rb") as file:
         _feed(sender.stdin.fileno(), file.read())
-    bench.until(lambda: os.path.getsize(log) > expected, "the file", sender, receiver)
+    bench.until(lambda: os.path.getsize(log) >= expected, "the file", sender, receiver)
     found = memory(sender), memory(receiver)
     bench.end_all()
     os.unlink(log)
@@ -92,15 +83,20 @@ def duplex_memory(bench: Bench, sample: Sample) -> tuple[Memory, Memory]:
 
 
 def _send(
-    bench: Bench, sample: Sample, command: tuple[str, ...], last: subprocess.Popen[bytes]
+    bench: Bench,
+    sample: Sample,
+    command: tuple[str, ...],
+    last: subprocess.Popen[bytes],
+    *,
+    may_fail: bool = False,
 ) -> float:
     """Seconds from the start of `command`, with the file as its input, to the end of `last`."""
     with open(sample.path, "rb") as file:
         start = time.perf_counter()
         sender = bench.start(*command, stdin=file.fileno())
-    bench.until_ended(last)
+    bench.until_ended(last, may_fail=may_fail)
     seconds = time.perf_counter() - start
-    bench.until_ended(sender)
+    bench.until_ended(sender, may_fail=may_fail)
     bench.end_all()
     return seconds
 

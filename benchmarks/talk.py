@@ -14,43 +14,21 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 from statistics import median
-from typing import NamedTuple
 
 import quick
 import sample
 import speed
+from pairs import DUPLEX, NCAT
 from programs import Bench, NotMeasured, missing
+from table import Row, Wanted, measured, print_table
 
 TS_PART = 10  # ts is given a tenth of the file: it is that slow
 START_ROUNDS = 21
 PACES = 0.05, 0.005  # s between two lines: faster than anybody types, and ten times as fast
 MEMORY_MEGABYTES = 20
 MB = 1_000_000
-
-
-class Row(NamedTuple):
-    """A line of the table."""
-
-    what: str
-    figure: str
-    spread: str = ""
-    ratio: str = ""
-    wanted: str = ""
-    met: bool | None = None
-
-
-class Wanted(NamedTuple):
-    """The limit of a ratio or a figure."""
-
-    text: str
-    limit: float
-    at_least: bool = False
-
-    def met(self, value: float) -> bool:
-        return value >= self.limit if self.at_least else value <= self.limit
-
-
 LATENCY = Wanted("at most 2 x", 2)
 
 
@@ -62,14 +40,14 @@ def main() -> int:
     with Bench() as bench:
         for name in options.only:
             try:
-                quick.first_line_seconds(bench)  # so that all bytecode is there
+                quick.first_line_seconds(bench, DUPLEX)  # so that all bytecode is there
                 rows += MEASURES[name](bench, options)
             except (NotMeasured, OSError) as error:
                 bench.end_all()
                 failed = True
                 rows.append(Row(name, "not measured", met=False))
                 print(f"{name} could not be measured: {error}", file=sys.stderr)
-    _print_table(rows)
+    print_table(rows)
     return 1 if failed else 0
 
 
@@ -90,9 +68,9 @@ def throughput(bench: Bench, options: argparse.Namespace) -> list[Row]:
     whole = sample.write(bench.path("sample"), options.megabytes * MB)
     part = sample.write(bench.path("part"), options.megabytes * MB // TS_PART)
     print(f"file: {_size(whole)}; for ts {_size(part)}; {sample.DESCRIPTION}")
-    contenders = {
-        "duplex": (speed.duplex_seconds, whole),
-        "ncat -o": (speed.ncat_seconds, whole),
+    contenders: dict[str, tuple[Callable[[Bench, sample.Sample], float], sample.Sample]] = {
+        "duplex": (partial(speed.pair_seconds, pair=DUPLEX), whole),
+        "ncat -o": (partial(speed.pair_seconds, pair=NCAT), whole),
         "socat -r": (speed.socat_seconds, whole),
         "ncat | ts": (speed.ts_seconds, part),
     }
@@ -108,28 +86,30 @@ def throughput(bench: Bench, options: argparse.Namespace) -> list[Row]:
         "ncat -o": Wanted("at least 0.6 x", 0.6, at_least=True),
         "ncat | ts": Wanted("at least 20 x", 20, at_least=True),
     }
-    rows = [_row("throughput: duplex", "MB/s", speeds["duplex"])]
+    rows = [measured("throughput: duplex", "MB/s", speeds["duplex"])]
     for name in list(speeds)[1:]:
         against = median(speeds["duplex"]) / median(speeds[name])
-        row = _row(f"throughput: {name}", "MB/s", speeds[name])
-        rows.append(_compared(row, "duplex is {:.2f} x", against, wanted.get(name)))
+        row = measured(f"throughput: {name}", "MB/s", speeds[name])
+        rows.append(row.compared("duplex is {:.2f} x", against, wanted.get(name)))
     return rows
 
 
 def latency(bench: Bench, options: argparse.Namespace) -> list[Row]:
+    pairs = {"duplex": DUPLEX, "ncat": NCAT}
     if lacks := _lacks("ncat"):
         print(f"{lacks[0]} missing: left out")
+        del pairs["ncat"]
     rows = []
     for pace in PACES:
         times: dict[str, list[float]] = {}
         for _ in range(options.runs):
-            for name, value in quick.latencies(bench, pace, with_ncat=not lacks).items():
+            for name, value in quick.latencies(bench, pace, pairs).items():
                 times.setdefault(name, []).append(value * 1e6)
         what = f"latency, a line every {pace * 1000:g} ms"
-        rows += [_row(f"{what}: {name}", "us", values) for name, values in times.items()]
+        rows += [measured(f"{what}: {name}", "us", values) for name, values in times.items()]
         if not lacks:
             against = median(times["duplex"]) / median(times["ncat"])
-            rows[-1] = _compared(rows[-1], "duplex is {:.2f} x", against, LATENCY)
+            rows[-1] = rows[-1].compared("duplex is {:.2f} x", against, LATENCY)
     return rows
 
 
@@ -137,7 +117,7 @@ def start(bench: Bench, _options: argparse.Namespace) -> list[Row]:
     contenders: dict[str, tuple[Callable[[Bench], float], Wanted | None]] = {
         "python -c pass": (quick.python_seconds, None),
         "duplex --version": (quick.version_seconds, Wanted("at most 2.5 x", 2.5)),
-        "echo hi | duplex connect": (quick.first_line_seconds, Wanted("at most 6 x", 6)),
+        "echo hi | duplex connect": (_first_line, Wanted("at most 6 x", 6)),
     }
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(START_ROUNDS):
@@ -145,11 +125,8 @@ def start(bench: Bench, _options: argparse.Namespace) -> list[Row]:
             times[name].append(measure(bench) * 1e3)
     python = median(times["python -c pass"])
     return [
-        _compared(
-            _row(f"start: {name}", "ms", times[name]),
-            "{:.2f} x",
-            median(times[name]) / python,
-            want,
+        measured(f"start: {name}", "ms", times[name]).compared(
+            "{:.2f} x", median(times[name]) / python, want
         )
         for name, (_, want) in contenders.items()
     ]
@@ -158,7 +135,7 @@ def start(bench: Bench, _options: argparse.Namespace) -> list[Row]:
 def memory(bench: Bench, options: argparse.Namespace) -> list[Row]:
     file = sample.write(bench.path("memory"), min(options.megabytes, MEMORY_MEGABYTES) * MB)
     rows = []
-    for name, found in zip(("connect", "listen"), speed.duplex_memory(bench, file), strict=True):
+    for name, found in zip(("connect", "listen"), speed.memories(bench, file, DUPLEX), strict=True):
         peak, share = found.peak / MB, found.share / MB
         wanted = Wanted("below 30 MB", 30)
         text = f"{peak:.1f} MB"
@@ -167,6 +144,10 @@ def memory(bench: Bench, options: argparse.Namespace) -> list[Row]:
         )
         rows.append(Row("  of which shared pages once (PSS)", f"{share:.1f} MB"))
     return rows
+
+
+def _first_line(bench: Bench) -> float:
+    return quick.first_line_seconds(bench, DUPLEX)
 
 
 MEASURES: dict[str, Callable[[Bench, argparse.Namespace], list[Row]]] = {
@@ -184,29 +165,6 @@ def _lacks(contender: str) -> list[str]:
 
 def _size(file: sample.Sample) -> str:
     return f"{file.size / MB:.0f} MB in {file.lines:,} lines"
-
-
-def _row(what: str, unit: str, values: list[float]) -> Row:
-    digits = 0 if min(values) >= 100 else 1
-    spread = f"{min(values):.{digits}f} to {max(values):.{digits}f}"
-    return Row(what, f"{median(values):.{digits}f} {unit}", spread)
-
-
-def _compared(row: Row, text: str, ratio: float, wanted: Wanted | None) -> Row:
-    if wanted is None:
-        return row._replace(ratio=text.format(ratio))
-    return row._replace(ratio=text.format(ratio), wanted=wanted.text, met=wanted.met(ratio))
-
-
-def _print_table(rows: list[Row]) -> None:
-    head = ("", "median", "spread", "ratio", "wanted", "met")
-    verdict = {None: "", True: "yes", False: "NO"}
-    cells = [head, *((*row[:5], verdict[row.met]) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    print()
-    for line in cells:
-        padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
-        print("  ".join(padded).rstrip())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,214 @@
+"""The benchmark of the channels: one command, one table; plain, --code, --tls, and ncat's --ssl.
+
+    python benchmarks/channels.py [--megabytes 100] [--runs 5] [--only throughput ...]
+
+It owns what is compared with what, and the table. In each round every channel has its turn, so that
+whatever else the machine does is shared fairly; the figures are medians. Exit status 1 only if
+something could not be measured; a program that is missing is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import ssl
+import sys
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+import handshakes
+import pairs
+import quick
+import sample
+import speed
+from programs import Bench, Memory, NotMeasured, missing
+from table import Row, measured, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PACES = 0.05, 0.005  # s between two lines: faster than anybody types, and ten times as fast
+MEMORY_MEGABYTES = 20
+MB = 1_000_000
+PLAIN, CODE, TLS, SSL = "plain", "--code", "--tls", "ncat --ssl"
+BESIDE = {CODE: PLAIN, TLS: PLAIN, SSL: TLS}  # what a ratio is to
+
+
+class Setting(NamedTuple):
+    """What all of it is measured with."""
+
+    bench: Bench
+    options: argparse.Namespace
+    pairs: dict[str, pairs.Pair]
+    certificate: pairs.Certificate
+
+
+def main() -> int:
+    options = _options()
+    print(f"python {platform.python_version()}, Linux {platform.release()}, {os.cpu_count()} cores")
+    print(ssl.OPENSSL_VERSION)
+    rows: list[Row] = []
+    failed = False
+    with Bench() as bench:
+        try:
+            setting = _setting(bench, options)
+        except NotMeasured as error:
+            print(error, file=sys.stderr)
+            return 1
+        for name in options.only:
+            try:
+                rows += MEASURES[name](setting)
+            except (NotMeasured, OSError) as error:
+                bench.end_all()
+                failed = True
+                rows.append(Row(name, "not measured", met=False))
+                print(f"{name} could not be measured: {error}", file=sys.stderr)
+    print_table(rows)
+    return 1 if failed else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure a talk's channels, side by side.")
+    parser.add_argument("--megabytes", type=int, default=100, help="of the file (%(default)s)")
+    parser.add_argument("--runs", type=int, default=5, help="rounds (%(default)s)")
+    parser.add_argument(
+        "--only", nargs="+", choices=MEASURES, default=list(MEASURES), help="measure only these"
+    )
+    options = parser.parse_args()
+    if options.megabytes < 1 or options.runs < 1:
+        parser.error("--megabytes and --runs take numbers from 1")
+    return options
+
+
+def _setting(bench: Bench, options: argparse.Namespace) -> Setting:
+    made = pairs.certificate(bench)
+    contenders = {
+        PLAIN: pairs.DUPLEX,
+        CODE: pairs.with_code(bench),
+        TLS: pairs.with_tls(made),
+        "ncat": pairs.NCAT,
+        SSL: pairs.ncat_ssl(made),
+    }
+    if missing("ncat"):
+        print("ncat missing: left out")
+        del contenders["ncat"], contenders[SSL]
+    for pair in contenders.values():
+        quick.first_line_seconds(bench, pair)  # so that all bytecode is there
+    return Setting(bench, options, contenders, made)
+
+
+def throughput(setting: Setting) -> list[Row]:
+    bench, options = setting.bench, setting.options
+    file = sample.write(bench.path("sample"), options.megabytes * MB)
+    print(f"file: {file.size / MB:.0f} MB in {file.lines:,} lines; {sample.DESCRIPTION}")
+    lines = _rounds(setting, lambda pair: file.lines / 1e6 / speed.pair_seconds(bench, file, pair))
+    a_line = file.size / file.lines
+    return [
+        row._replace(what=f"{row.what}, {median(lines[name]) * a_line:.0f} MB/s")
+        for name, row in zip(lines, _compared("million lines a second", "M/s", lines), strict=True)
+    ]
+
+
+def latency(setting: Setting) -> list[Row]:
+    rows = []
+    for pace in PACES:
+        times: dict[str, list[float]] = {}
+        for _ in range(setting.options.runs):
+            for name, value in quick.latencies(setting.bench, pace, setting.pairs).items():
+                times.setdefault(name, []).append(value * 1e6)
+        rows += _compared(f"latency, a line every {pace * 1000:g} ms", "us", times)
+    return rows
+
+
+def first_line(setting: Setting) -> list[Row]:
+    times = _rounds(setting, lambda pair: quick.first_line_seconds(setting.bench, pair) * 1e3)
+    return _compared("from the start to the first line", "ms", times)
+
+
+def handshake(setting: Setting) -> list[Row]:
+    makers = {CODE: handshakes.with_code, TLS: handshakes.with_tls(setting.certificate)}
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in makers}
+    for _ in range(setting.options.runs):
+        for name, make in makers.items():
+            cost = handshakes.cost(make)
+            for what, seconds in (
+                ("processor time, who listens", cost.listener),
+                ("processor time, who calls", cost.caller),
+                ("from connect(2) to the caller's channel", handshakes.wall(make)),
+            ):
+                found[name].setdefault(what, []).append(seconds * 1e3)
+    return [
+        measured(f"handshake, {what}: {name}", "ms", values)
+        for name in makers
+        for what, values in found[name].items()
+    ]
+
+
+def wire(setting: Setting) -> list[Row]:
+    """The same in every run, so once."""
+    file = sample.write(setting.bench.path("wire"), MB)
+    makers = {
+        PLAIN: None,
+        CODE: handshakes.with_code,
+        TLS: handshakes.with_tls(setting.certificate),
+    }
+    rows = []
+    for name, make in makers.items():
+        found = handshakes.expansion(make, file)
+        single = f"on the wire, a line of {found.text:.0f} bytes: {name}"
+        rows.append(Row(single, f"{found.line:.0f} bytes").compared("{:.2f} x", found.single))
+        rows.append(Row(f"on the wire, a file: {name}", "").compared("{:.4f} x", found.bulk))
+    return rows
+
+
+def memory(setting: Setting) -> list[Row]:
+    megabytes = min(setting.options.megabytes, MEMORY_MEGABYTES)
+    file = sample.write(setting.bench.path("memory"), megabytes * MB)
+    rows = []
+    for name, pair in setting.pairs.items():
+        for side, found in zip(
+            ("connect", "listen"), speed.memories(setting.bench, file, pair), strict=True
+        ):
+            rows.append(_memory_row(f"memory, {side}: {name}", found))
+    return rows
+
+
+def _memory_row(what: str, found: Memory) -> Row:
+    return Row(what, f"{found.peak / MB:.1f} MB", ratio=f"PSS {found.share / MB:.1f} MB")
+
+
+MEASURES: dict[str, Callable[[Setting], list[Row]]] = {
+    "throughput": throughput,
+    "latency": latency,
+    "first-line": first_line,
+    "handshake": handshake,
+    "wire": wire,
+    "memory": memory,
+}
+
+
+def _rounds(setting: Setting, measure: Callable[[pairs.Pair], float]) -> dict[str, list[float]]:
+    """Who begins changes from round to round."""
+    found: dict[str, list[float]] = {name: [] for name in setting.pairs}
+    names = list(found)
+    for done in range(setting.options.runs):
+        first = done % len(names)
+        for name in names[first:] + names[:first]:
+            found[name].append(measure(setting.pairs[name]))
+    return found
+
+
+def _compared(what: str, unit: str, found: dict[str, list[float]]) -> list[Row]:
+    rows = []
+    for name, values in found.items():
+        row = measured(f"{what}: {name}", unit, values)
+        if other := BESIDE.get(name):
+            ratio = median(values) / median(found[other])
+            row = row.compared(f"{{:.2f}} x {other}", ratio)
+        rows.append(row)
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())
