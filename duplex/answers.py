@@ -11,18 +11,20 @@ import re
 # The beginning of the first line of a room, and all of it. Whoever says anything else is no room.
 ANSWER = b"! "
 WELCOME = re.compile(
-    rb"! welcome to room (?P<room>.+): you are (?P<nick>\S+), (?P<count>\d+) (?:is|are) here; .*\n"
+    rb"! welcome to room (?P<room>.+): you are (?P<nick>\S+), "
+    rb"(?P<count>\d{1,18}) (?:is|are) here; .*\n"
 )
 # What a host says to whom it does not let in, and a protected port to who is not protected.
 REFUSED = re.compile(
     rb"! (?:duplex code \d+: )?(?P<why>the room is full: .*|your address is banned|"
     rb"\d+ are here from your address .*|no process can be made: .*|"
-    rb"wrong codes came from your address: .*|this port speaks TLS: .*|"
+    rb"wrong codes came from your address: .*|too many are on their way in: .*|"
+    rb"this port speaks TLS: .*|"
     rb"only who knows the code comes in here: .*)\n"
 )
 JOINED = re.compile(
     rb"! joined (?P<room>.+) as (?P<nick>\S+): key (?P<key>\S+), "
-    rb"offset (?P<offset>\d+), end (?P<end>\d+), (?P<count>\d+) (?:is|are) here\n"
+    rb"offset (?P<offset>\d{1,18}), end (?P<end>\d{1,18}), (?P<count>\d{1,18}) (?:is|are) here\n"
 )
 NOT_RESUMED = re.compile(rb"! not resumed: (?P<reason>.*)\n")
 TOO_LATE = re.compile(rb"! there is no command /(?:join|resume);.*\n")
@@ -31,7 +33,7 @@ KICKED = re.compile(rb"! (?P<what>you were kicked by .*)\n")
 NOT_RECORDED = re.compile(rb"! not recorded: (?P<reason>.*)")
 
 WHO = b"/who\n"
-HERE = re.compile(rb"! (?P<count>\d+) (?:is|are) here: (?P<nicks>.*)")
+HERE = re.compile(rb"! (?P<count>\d{1,18}) (?:is|are) here: (?P<nicks>.*)")
 HERE_TOO = re.compile(rb"! and: (?P<nicks>.*)")
 
 # What answers no command: the one is the end of a change of nick, the other a warning.

@@ -16,6 +16,10 @@ from duplex import wire
 from duplex.errors import DuplexError, reason_of
 from duplex.process import seconds_left, wait
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.protection import Protection
+
 HANDSHAKE = 10.0  # s for all of it
 PART = 1.0  # s for a peer that is refused to read why: a close with bytes unread would be a reset
 CHUNK = 16 * 1024  # bytes a read
@@ -133,3 +137,12 @@ def shake(sock: socket.socket, handshake: wire.Handshake, stops: dict[int, int])
                 raise Stopped(stopped)
     assert failed
     raise failed
+
+
+def shake_hands(sock: socket.socket, protection: Protection) -> wire.Channel | None:
+    """The channel of who has called, for a process that is there for nothing else; None: plain.
+
+    Raises HandshakeError.
+    """
+    handshake = protection.answer()
+    return shake(sock, handshake, {}) if handshake else None

@@ -26,6 +26,7 @@ from duplex.departures import Departures
 from duplex.errors import EXIT_OK, DuplexError, say_status
 from duplex.flusher import flush
 from duplex.gate import Gate
+from duplex.handshake import shake_hands
 from duplex.member import Member
 from duplex.notices import Notices
 from duplex.process import (
@@ -39,6 +40,7 @@ from duplex.process import (
 from duplex.receiving import KEPT_BY_MALLOC
 from duplex.rehearsal import rehearse
 from duplex.startups import Startups
+from duplex.wire import HandshakeError, WrongCode
 from duplex.wishes import Wishes
 
 TYPE_CHECKING = False
@@ -83,7 +85,7 @@ class Host:
         """Serve until a signal or the operator ends it; the exit status."""
         _raise_limits()
         room = self._room
-        say_status(tcp.invitation(self._listener.address))
+        say_status(tcp.invitation(self._listener.address, room.protection.flag))
         bytes(KEPT_BY_MALLOC)  # made and freed at once: receiving.py says why
         rehearse(room)
         room.harden = hardening.prepare()
@@ -157,6 +159,8 @@ class Host:
                 time.sleep(0.01)
                 return
             with sock:
+                if tcp.is_closed(sock):
+                    continue  # reset while it waited: no member could tell who it was
                 if why := self._gate.reason_to_refuse(address[0]):
                     self._refuse(sock, tcp.where(address), why)
                 else:
@@ -199,10 +203,19 @@ class Host:
             seat.take(tcp.where(sock.getpeername()) if not operator else "this terminal", state)
         except OSError:
             return EXIT_OK  # it has only looked whether somebody is there, and is gone
+        channel = None
         if not operator:
             tcp.prepare(sock)
-        member = Member(room, transcript, sock, seat, self._joined, operator=operator)
-        room.harden()
+            room.harden()
+            try:
+                channel = shake_hands(sock, room.protection)
+            except WrongCode:
+                return EXIT_WRONG_CODE
+            except HandshakeError:
+                return EXIT_OK  # it has been told why, and nobody else has seen it
+            seat.state = page.COMING
+        number = self._joined
+        member = Member(room, transcript, sock, seat, number, channel=channel, operator=operator)
         return member.run()
 
     def _become(self, kept: set[int]) -> None:
@@ -259,7 +272,7 @@ class Host:
         close_all_but({0, 1, 2, sock.fileno()})
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        return run_screen(sock, self._room.name)
+        return run_screen(sock, self._room.name, self._room.protection.name)
 
     # The end:
 
@@ -272,6 +285,9 @@ class Host:
         room = self._room
         room.page.close_room()
         room.bell.ring()
+        for pid, (index, _) in self._members.items():
+            if room.page.seat(index).state == page.SHAKING:
+                os.kill(pid, signal.SIGKILL)  # nobody has seen it, and it need not be waited for
         deadline = time.monotonic() + CLOSING
         while (self._members or "screen" in self._helpers.values()) and (
             left := deadline - time.monotonic()

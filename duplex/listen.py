@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     tcp.check_port(options.port, lowest=0)
     check_nick(options.peer)
     signals = Signals()
-    protected, code = protection.listening(options)
+    protected, code = protection.listening(options, signals)
     host = protected.hosts if options.host is None else options.host
     listener = tcp.Listener(host, options.port, BACKLOG if protected.is_on else 1)
     transcript = None if options.no_log else Transcript.open(options.log)

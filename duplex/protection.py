@@ -120,7 +120,9 @@ def add_calling_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def listening(options: argparse.Namespace) -> tuple[Protection, str]:
+def listening(
+    options: argparse.Namespace, signals: Signals | None = None
+) -> tuple[Protection, str]:
     """What the options of `listen` and `room` ask for, and the code if one was made just now."""
     with_tls = options.tls_cert or options.tls_key
     if with_tls and not (options.tls_cert and options.tls_key):
@@ -130,7 +132,7 @@ def listening(options: argparse.Namespace) -> tuple[Protection, str]:
     if with_tls:
         return Certified(options.tls_cert, options.tls_key), ""
     if spoken.wanted(options):
-        given = spoken.given(options)
+        given = spoken.given(options, signals)
         made = "" if given else spoken.make()
         return Code(spoken.normal(given or made)), made
     return Protection(), ""

@@ -128,7 +128,7 @@ class Resuming(Calling):
         self._lost("the room's greeting was answered too late")
 
     def _on_renamed(self, reason: str) -> None:
-        nick, self._key = reason.split()
+        nick, self._key = reason.split(" ")
         self.heard.be_called(nick)
 
     def _on_over(self, reason: str) -> None:
@@ -142,6 +142,12 @@ class Resuming(Calling):
             return
         self._reason = self._reason or reason
         self._cut()  # the child sees that, and reports it
+
+    def _on_broken(self) -> None:
+        if self._out is self.sock:
+            super()._on_broken()
+        else:
+            self._lost("the sending process has ended")
 
     def _cut(self) -> None:
         """This connection is over, whatever still holds it open."""

@@ -10,7 +10,7 @@ import argparse
 import os
 from contextlib import suppress
 
-from duplex import tcp, user
+from duplex import protection, tcp, user
 from duplex.bell import Bell
 from duplex.errors import UsageError, say_status
 from duplex.page import Page
@@ -21,19 +21,14 @@ from duplex.transcript import Transcript
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
 
-    class Certificate(Protocol):
-        """The room's, of which the members to come inherit what the host has read."""
-
-        def reload(self) -> None:
-            """Read it again, or keep the old one and raise a DuplexError."""
-
+    from duplex.protection import Protection
 
 EXAMPLE = """\
 example:
   duplex room 5000               then, anywhere on this machine: duplex connect 127.0.0.1 5000
                                  or: nc 127.0.0.1 5000
+  duplex room 5000 --code        only for those who are told the code: duplex connect --code
   duplex room 5000 --host 0.0.0.0 --log ~/lobby.log --name lobby
 """
 LOG = "logs/client_input.log"
@@ -48,7 +43,7 @@ LOWEST = {"history": 0, "max_members": 1, "max_per_address": 0, "max_handshakes"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("port", metavar="PORT", type=int, help="0 picks a free one")
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="the name or address to listen on (%(default)s)")
+    add("--host", help="the name or address to listen on (127.0.0.1; with --code all addresses)")
     add("--log", metavar="FILE", default=LOG, help="the transcript (%(default)s)")
     add("--name", metavar="ROOM", help="what the room is called (the port)")
     add("--history", metavar="N", type=int, default=20, help="records shown on joining (20)")
@@ -85,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="unfinished at once; nearing it newcomers are dropped at random; 0: no limit "
         "(%(default)s)",
     )
+    protection.add_listening_arguments(parser)
     add("--user", metavar="NAME", help="for root: who the room runs as, once it listens")
     add("--allow-root", action="store_true", help="let the room run as root")
     add("--plain", action="store_true", help="no interactive screen")
@@ -96,13 +92,17 @@ def run(options: argparse.Namespace) -> int:
     become = user.choose(options.user, options.allow_root)
     from duplex.host import Host  # with all that members need, for it to be there before the fork
 
-    listener = tcp.Listener(options.host, options.port, BACKLOG)
+    protected, code = protection.listening(options)
+    host = protected.hosts if options.host is None else options.host
+    listener = tcp.Listener(host, options.port, BACKLOG)
     if become:
         user.become(become)
     transcript = Transcript.open(options.log)
-    room = Room(options, listener.address[1], transcript)
+    room = Room(options, listener.address[1], transcript, protected)
     if transcript.mended:
         say_status(f"{options.log}: {transcript.mended} bytes of a torn record were cut back")
+    if code:
+        say_status(f"the code: {code}")
     return Host(room, listener, options).run()
 
 
@@ -121,7 +121,13 @@ def check(options: argparse.Namespace) -> None:
 class Room:
     """What all processes of a room share."""
 
-    def __init__(self, options: argparse.Namespace, port: int, transcript: Transcript) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        port: int,
+        transcript: Transcript,
+        protected: Protection,
+    ) -> None:
         self.name: str = options.name or str(port)
         self.history: int = options.history
         self.rate: float = options.rate
@@ -141,8 +147,14 @@ class Room:
         self.roster = Roster(f"room-{port}", self.page)
         self.bell = Bell()
         self.harden: Callable[[], None] = _not_yet  # called once in each member (hardening.py)
-        self.protected = False  # members begin with a handshake, as SHAKING
-        self.tls: Certificate | None = None  # read again at SIGHUP, which then closes nothing
+        self.protection = protected
+        # read again at SIGHUP, which then closes nothing
+        self.tls = protected if isinstance(protected, protection.Certified) else None
+
+    @property
+    def protected(self) -> bool:
+        """Members begin with a handshake, as SHAKING."""
+        return self.protection.is_on
 
     def tell_log(self, text: str) -> None:
         """One line on standard error, unless the room is seen live there."""

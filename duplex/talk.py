@@ -201,9 +201,7 @@ class Talk:
             if error.errno not in (errno.EPIPE, errno.ENOTCONN):
                 self._lost(reason_of(error))
                 return
-            self._broken = True  # the reason went to the child, whose report is on its way
-            if not self._hearing:
-                self._lost(os.strerror(errno.ECONNRESET))
+            self._on_broken()
 
     def check_pulse(self) -> None:
         """Notice a dead peer: looks every CHECK_EVERY seconds, however often it is called."""
@@ -312,6 +310,12 @@ class Talk:
             self._said_end = True
             self.outgoing += self._sender.end()
         return bool(self.outgoing)
+
+    def _on_broken(self) -> None:
+        """Nothing more can be sent: the reason went to the child, whose report is on its way."""
+        self._broken = True
+        if not self._hearing:
+            self._lost(os.strerror(errno.ECONNRESET))
 
     def _read_channel(self) -> bytes:
         return os.read(self.report_fd, CHUNK)

@@ -9,9 +9,9 @@ from typing import Any
 from support import DUPLEX, ROOM, Duo, Program, children, port_of, records, until
 
 
-def start_room(duo: Duo, *args: str, port: int = 0) -> tuple[Program, int]:
+def start_room(duo: Duo, *args: str, port: int = 0, **options: Any) -> tuple[Program, int]:
     """A room without a limit of lines a second; the program and its port."""
-    program = duo.start([*ROOM, str(port), "--plain", "--rate", "0", *args], "room")
+    program = duo.start([*ROOM, str(port), "--plain", "--rate", "0", *args], "room", **options)
     return program, port_of(program)
 
 

@@ -1,0 +1,282 @@
+"""A room with a code or a certificate: as any room, and nobody else gets in."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from client_support import heard_by, join, log_of, said_by, start_room
+from proxy import Proxy
+from support import DEADLINE, DUPLEX, Duo, Program, alive, children, events, needs, until
+from tls_support import certificates
+
+CODE = "walrus-gizmo-tulip-abacus"
+
+
+class Kind:
+    """A way to protect a room: the options of both sides, and what they say of it."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        if kind == "code":
+            self.room = ["--code"]
+            self.client = ["--code"]
+            self.name = "encrypted, code"
+        else:
+            certs = certificates()
+            self.room = ["--tls-cert", certs.cert("good"), "--tls-key", certs.key("good")]
+            self.client = ["--tls-ca", certs.cert("ca")]
+            self.name = "encrypted, TLS, certificate of localhost"
+        self.options: dict[str, Any] = {"env": {**os.environ, "DUPLEX_CODE": CODE}}
+
+    def start(self, duo: Duo, *args: str) -> tuple[Program, int]:
+        return start_room(duo, *self.room, *args, **self.options)
+
+    def join(self, duo: Duo, port: int, nick: str, *args: str) -> Program:
+        return join(duo, port, nick, *self.client, *args, **self.options)
+
+
+@pytest.fixture(params=["code", "tls"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return Kind(request.param)
+
+
+@pytest.fixture
+def proxy(rng: random.Random) -> Iterator[Callable[[int], Proxy]]:
+    made: list[Proxy] = []
+
+    def start(port: int) -> Proxy:
+        made.append(Proxy(port, rng))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def test_two_talk_and_keep_the_same_records(duo: Duo, kind: Kind) -> None:
+    host, port = kind.start(duo)
+    ann, bob = kind.join(duo, port, "ann"), kind.join(duo, port, "bob")
+    assert f"connected to 127.0.0.1:{port}, {kind.name}\n" in ann.err
+    until(lambda: b"bob entered" in ann.out)
+    ann.type("hello\n/msg bob psst\n")
+    until(lambda: b"-ann- psst" in bob.out)
+    bob.type("grüß dich\n")
+    until(lambda: "<bob> grüß dich".encode() in ann.out)
+    ann.end_input()
+    bob.end_input()
+    assert (ann.status(), bob.status()) == (0, 0), ann.err + bob.err
+    until(lambda: len([text for text in events(log_of(host)) if text.endswith(" left")]) == 2)
+    assert said_by("ann", log_of(host)) == ["hello"]
+    assert log_of(host).read_bytes().startswith(heard_by(ann).read_bytes())
+    assert b"psst" not in heard_by(bob).read_bytes()
+
+
+def test_a_connection_cut_at_any_byte_loses_and_doubles_nothing(
+    duo: Duo, kind: Kind, proxy: Callable[[int], Proxy]
+) -> None:
+    """Also what a relay has to send, whose lines are not the parent's any more."""
+    host, port = kind.start(duo)
+    between = proxy(port)
+    ann = kind.join(duo, between.port, "ann")
+    bob = kind.join(duo, port, "bob")
+    until(lambda: b"bob entered" in ann.out)
+    between.most = 60_000
+    between.cut()
+    count = 3000
+    for number in range(0, count, 100):
+        lines = range(number, number + 100)
+        ann.type("".join(f"a{n}\n" for n in lines))
+        bob.type("".join(f"b{n}\n" for n in lines))
+    ann.end_input()
+    bob.end_input()
+    assert bob.status() == 0
+    assert ann.status(60) == 0, ann.err
+    assert between.cuts > 3
+    log = log_of(host)
+    assert said_by("ann", log) == [f"a{n}" for n in range(count)]
+    assert said_by("bob", log) == [f"b{n}" for n in range(count)]
+    assert log.read_bytes().startswith(heard_by(ann).read_bytes())
+
+
+def test_a_relay_ends_with_its_client(duo: Duo, kind: Kind, proxy: Callable[[int], Proxy]) -> None:
+    _, port = kind.start(duo)
+    between = proxy(port)
+    ann = kind.join(duo, between.port, "ann")
+    between.cut()
+    until(lambda: "connected again, as ann" in ann.err)
+    child = ann.child()
+    (relay,) = until(lambda: children(child))
+    os.kill(ann.pid, signal.SIGKILL)
+    until(lambda: not alive(child) and not alive(relay))
+
+
+def test_a_relay_that_dies_costs_a_connection_and_no_line(
+    duo: Duo, kind: Kind, proxy: Callable[[int], Proxy]
+) -> None:
+    host, port = kind.start(duo)
+    between = proxy(port)
+    ann = kind.join(duo, between.port, "ann")
+    for number in range(3):
+        between.cut() if number == 0 else os.kill(children(ann.child())[0], signal.SIGKILL)
+        ann.type(f"{number}\n")
+        until(lambda number=number: ann.err.count("connected again, as ann") > number)
+        until(lambda number=number: said_by("ann", log_of(host)) == [*map(str, range(number + 1))])
+    ann.end_input()
+    assert ann.status() == 0, ann.err
+
+
+def test_who_comes_plain_reads_why_not_and_is_closed(duo: Duo, kind: Kind) -> None:
+    host, port = kind.start(duo)
+    expected = (
+        b"! duplex code 1: only who knows the code" if kind.kind == "code" else b"! this port"
+    )
+    with socket.create_connection(("127.0.0.1", port), DEADLINE) as sock:
+        sock.sendall(b"hello\n")
+        said = b"".join(iter(lambda: sock.recv(4096), b""))
+    assert said.startswith(expected)
+    assert said.count(b"\n") == 1
+    plain = duo.start([*DUPLEX, "connect", "127.0.0.1", str(port)], "plain", **kind.options)
+    plain.type("is anybody there?\n")
+    assert plain.status() == 1
+    assert "\nrefused: " in plain.err
+    assert events(log_of(host)) == []
+
+
+def test_who_is_protected_says_nothing_in_a_plain_room(duo: Duo, kind: Kind) -> None:
+    host, port = start_room(duo)
+    command = [*DUPLEX, "connect", "127.0.0.1", str(port), *kind.client]
+    ann = duo.start(command, "ann", **kind.options)
+    ann.type("a secret\n")
+    assert ann.status() == 1
+    wanted = "a room without a code" if kind.kind == "code" else "does not speak TLS"
+    assert wanted in ann.err
+    assert "Traceback" not in ann.err
+    assert said_by("ann", log_of(host)) == []
+    assert b"secret" not in log_of(host).read_bytes()
+
+
+def test_a_wrong_code_is_told_to_both_and_costs_nobody_else_anything(duo: Duo) -> None:
+    kind = Kind("code")
+    host, port = kind.start(duo)
+    ann = kind.join(duo, port, "ann")
+    wrong = {"env": {**os.environ, "DUPLEX_CODE": "some other code"}}
+    command = [*DUPLEX, "connect", "--code", "127.0.0.1", str(port)]
+    eve = duo.start(command, "eve", **wrong)
+    assert eve.status() == 1
+    assert eve.err == "the codes differ, or somebody is in between\n"
+    until(lambda: "wrong code from 127.0.0.1" in host.err)
+    ann.type("still here\n")
+    until(lambda: said_by("ann", log_of(host)) == ["still here"])
+    again = duo.start(command, "eve", **kind.options)
+    assert again.status() == 1  # even with the right code: who guesses has to wait
+    assert re.fullmatch(r"refused: wrong codes came from your address: wait \d+ s\n", again.err)
+
+
+@pytest.mark.parametrize("program", ["openssl", "ncat"])
+def test_other_programs_join_a_room_that_speaks_tls(duo: Duo, program: str) -> None:
+    host, port = Kind("tls").start(duo)
+    where = {
+        "openssl": ["s_client", "-quiet", "-connect", f"127.0.0.1:{port}"],
+        "ncat": ["--ssl", "127.0.0.1", str(port)],
+    }
+    eve = duo.start([needs(program), *where[program]], "eve")
+    until(lambda: b"! welcome to room" in eve.out)
+    eve.type("/nick eve\nhello from afar\n")
+    until(lambda: said_by("eve", log_of(host)) == ["hello from afar"])
+    ann = Kind("tls").join(duo, port, "ann")
+    ann.type("hello eve\n")
+    until(lambda: b"<ann> hello eve" in eve.out)
+
+
+def test_new_keys_that_a_client_asks_for_are_given_in_a_room(duo: Duo) -> None:
+    """Here both halves are in one process, so that it can."""
+    host, port = Kind("tls").start(duo)
+    command = [needs("openssl"), "s_client", "-connect", f"127.0.0.1:{port}"]
+    eve = duo.start(command, "eve")
+    until(lambda: b"! welcome to room" in eve.out)
+    for number, key in enumerate("KkKKk"):
+        eve.type(f"before {number}\n")
+        until(lambda number=number: f"before {number}" in said_text(host))
+        eve.type(f"{key}\n")
+        until(lambda number=number: eve.err.count("KEYUPDATE") > number)
+        eve.type(f"after {number}\n")
+        until(lambda number=number: f"after {number}" in said_text(host))
+    ann = Kind("tls").join(duo, port, "ann")
+    ann.type("hello eve\n")
+    until(lambda: b"<ann> hello eve" in eve.out)
+
+
+def said_text(host: Program) -> str:
+    return log_of(host).read_text()
+
+
+def test_a_certificate_is_read_again_and_nobody_is_dropped(duo: Duo, tmp_path: Path) -> None:
+    kind, certs = Kind("tls"), certificates()
+    cert, key = tmp_path / "now.pem", tmp_path / "now.key"
+    shutil.copy(certs.cert("good"), cert)
+    shutil.copy(certs.key("good"), key)
+    host, port = start_room(duo, "--tls-cert", str(cert), "--tls-key", str(key))
+    ann = kind.join(duo, port, "ann")
+    assert served_by(port) == fingerprint(certs.cert("good"))
+    shutil.copy(certs.cert("alone"), cert)
+    shutil.copy(certs.key("alone"), key)
+    os.kill(host.pid, signal.SIGHUP)
+    until(lambda: "the certificate was read again" in host.err)
+    assert served_by(port) == fingerprint(certs.cert("alone"))
+    cert.write_text("no certificate\n")
+    os.kill(host.pid, signal.SIGHUP)
+    until(lambda: str(cert) in host.err)
+    assert served_by(port) == fingerprint(certs.cert("alone"))
+    ann.type("still here\n")
+    until(lambda: said_by("ann", log_of(host)) == ["still here"])
+
+
+def served_by(port: int) -> bytes:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port), DEADLINE) as sock,
+        context.wrap_socket(sock) as tls,
+    ):
+        return tls.getpeercert(binary_form=True) or b""
+
+
+def fingerprint(path: str) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(Path(path).read_text())
+
+
+def test_a_room_that_closes_does_not_wait_for_handshakes(duo: Duo, kind: Kind) -> None:
+    host, port = kind.start(duo)
+    ann = kind.join(duo, port, "ann")
+    silent = [socket.create_connection(("127.0.0.1", port), DEADLINE) for _ in range(3)]
+    until(lambda: len(children(host.pid)) >= 5)  # a flusher, ann's member, and theirs
+    host.process.send_signal(signal.SIGTERM)
+    assert host.status(4) == 0
+    assert ann.status() == 0
+    for sock in silent:
+        sock.close()
+
+
+def test_the_code_is_printed_once_and_three_letters_of_each_word_do(duo: Duo) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "DUPLEX_CODE"}
+    host, port = start_room(duo, "--code", env=environment)
+    (code,) = re.findall(r"^the code: (\S+)$", host.err, re.MULTILINE)
+    short = " ".join(word[:3] for word in code.split("-"))
+    environment["DUPLEX_CODE"] = short
+    ann = join(duo, port, "ann", "--code", env=environment)
+    ann.type("hello\n")
+    until(lambda: said_by("ann", log_of(host)) == ["hello"])
+    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert code not in shown
