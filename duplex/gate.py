@@ -13,6 +13,7 @@ import math
 from collections import Counter
 
 from duplex.guesses import Guesses
+from duplex.pace import Pace
 from duplex.page import FREE, SHAKING
 from duplex.startups import Startups
 
@@ -20,6 +21,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.page import Page
 
+# From one source for each that may be here (--max-per-address): 256 and 32 a second by default. Who
+# has joined from 64 terminals can have them all come back at once, a few times.
+BURST, RATE = 4, 0.5  # times at once, and times a second
 _PREFIX = 64  # bits of an IPv6 address: what one subscriber has at least (RFC 6177)
 
 
@@ -36,6 +40,9 @@ class Gate:
         self._max_per_address = max_per_address
         self._startups = startups
         self._guesses = Guesses()
+        self._pace = (
+            Pace(BURST * max_per_address, RATE * max_per_address) if max_per_address else None
+        )
         self._count = 0  # members
         self._here: Counter[str] = Counter()  # members from a source
         self._unfinished: dict[int, str] = {}  # seats that were it when last looked at: sources
@@ -51,6 +58,8 @@ class Gate:
             return f"the room is full: {self._max_members} are here (--max-members)"
         if self._max_per_address and self._here[source] >= self._max_per_address:
             return f"{self._max_per_address} are here from your address (--max-per-address)"
+        if self._pace and self._pace.is_too_fast(source):
+            return "your address comes too often: wait a few seconds (--max-per-address)"
         if self._startups:
             return self._too_many_unfinished(source, self._startups)
         return ""
@@ -75,6 +84,8 @@ class Gate:
         source = source_of(ip)
         self._count += 1
         self._here[source] += 1
+        if self._pace:
+            self._pace.come(source)
         if self._startups:
             self._unfinished[index] = source
 

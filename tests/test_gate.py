@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from duplex.gate import Gate, source_of
+from duplex.gate import BURST, Gate, source_of
 from duplex.page import COMING, FREE, HERE, SHAKING, Page
 from duplex.startups import Startups
 
@@ -73,6 +73,21 @@ def test_a_source_is_limited_and_an_ipv6_network_is_one() -> None:
     assert "2 are here from your address" in room.gate.reason_to_refuse("2001:db8::3")
     assert room.gate.reason_to_refuse("2001:db8:0:1::3") == ""
     assert room.gate.reason_to_refuse(ANN) == ""
+
+
+def test_a_source_that_comes_and_goes_without_end_is_refused_and_nobody_else() -> None:
+    room = Room(per_address=4)
+    for _ in range(BURST * 4):
+        room.goes(ANN, room.comes(ANN, COMING))
+    why = "your address comes too often: wait a few seconds (--max-per-address)"
+    assert room.gate.reason_to_refuse(ANN) == why
+    assert room.gate.reason_to_refuse(BOB) == ""
+
+
+def test_where_addresses_have_no_limit_they_may_come_as_often_as_they_like() -> None:
+    room = Room(per_address=0)
+    for _ in range(5000):
+        room.goes(ANN, room.comes(ANN, COMING))
 
 
 def test_who_is_banned_is_told_only_that() -> None:
