@@ -1,7 +1,8 @@
 """The lines with which a room answers one client alone, as that client reads them.
 
 Shared by the child that receives them and the parent that acts on them. docs/protocol.md says when
-the room says which. Patterns only; knows no socket and no state.
+the room says which. Patterns only; knows no socket and no state. A number has 18
+digits at most: of one with thousands Python makes none, and what has more is not heeded.
 """
 
 from __future__ import annotations

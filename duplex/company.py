@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.record import Record
 
+KNOWN = 10_000  # nicks that are remembered, so that no room can fill the memory with them
 _EVENT = re.compile(
     r"(?P<nick>\S+) (?:(?P<came>entered the room|is back) \(.*|is now (?P<new>\S+)"
     r"|left|was dropped \(.*|was kicked by .*)"
@@ -53,12 +54,18 @@ class Company:
                 self._others += nick not in self.nicks
                 self._is_here(nick)
             else:
-                self._is_here(nick)
-                self.nicks.discard(nick)
-                if event["new"]:
-                    self.nicks.add(event["new"])
+                self._is_gone(nick)
+                if new := event["new"]:
+                    self._others += new not in self.nicks
+                    self._is_here(new)
+
+    def _is_gone(self, nick: str) -> None:
+        if nick in self.nicks:
+            self.nicks.discard(nick)
+        else:
+            self._others = max(0, self._others - 1)
 
     def _is_here(self, nick: str) -> None:
-        if nick not in self.nicks:
+        if nick not in self.nicks and len(self.nicks) < KNOWN:
             self.nicks.add(nick)
             self._others = max(0, self._others - 1)

@@ -37,7 +37,7 @@ from duplex import answers, record, relay
 from duplex.mine import Mine
 from duplex.process import wait
 from duplex.receiving import Output, Receiving, Stopped
-from duplex.text import safe
+from duplex.text import visible
 from duplex.wire import HandshakeError, plain
 
 TYPE_CHECKING = False
@@ -126,10 +126,10 @@ class Following(Receiving):
             if not end:
                 return ""
             if welcome := answers.WELCOME.fullmatch(greeting[:end]):
-                self._enter(welcome["count"].decode(), welcome["room"].decode(errors="replace"))
+                self._enter(welcome["count"].decode(), _shown(welcome["room"]))
                 return self._take_said(greeting[end:])
             if not self._in_room and (refused := answers.REFUSED.fullmatch(greeting[:end])):
-                return f".refused {safe(refused['why']).decode()}"
+                return f".refused {_shown(refused['why'])}"
         if self._in_room:
             first = plain.Receiver()
             line = (first.receive(greeting) + first.end(cut_off=True)).partition(b"\n")[0]
@@ -172,6 +172,8 @@ class Following(Receiving):
         self._recording.record(records)
         if 0 <= self._before - self._offset <= len(records):
             before = self._before - self._offset
+            if before:  # to the record's end, whatever the room says: a line stays a line
+                before = records.find(b"\n", before - 1) + 1
             self._show_records(records[:before])
             self._is_current()
             records = records[before:]
@@ -264,3 +266,8 @@ class Following(Receiving):
                 raise Stopped from None  # the parent is gone
         for sock in handed[1:]:
             sock.close()
+
+
+def _shown(word: bytes) -> str:
+    """A part of a greeting's line, which has not come through the boundary."""
+    return visible(word.decode("utf-8", "backslashreplace"))

@@ -54,6 +54,8 @@ class Mine:
                     self._call(nick)
             self._turns = [turn for turn in self._turns if turn[0] > at]
             size = min((stop - at for stop in stops if stop > at), default=len(records))
+            # No room says that it stops within a record: if one does, that record is not cut.
+            size = records.find(b"\n", size - 1) + 1 or len(records)
             part, records = records[:size], records[size:]
             if at < self._since:
                 yield False, part

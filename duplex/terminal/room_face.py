@@ -83,8 +83,7 @@ class RoomFace(Face):
 
     def _line(self, line: bytes) -> str:
         if parts := parse(line):
-            at = datetime.fromisoformat(parts.at.decode()).astimezone()
-            return f"{self._dim(f'{at:%H:%M:%S}')} {self._record(parts)}\n"
+            return f"{self._dim(_clock(parts.at))} {self._record(parts)}\n"
         return f"{self._dim(f'{datetime.now():%H:%M:%S}')} {self._private(line.decode())}\n"
 
     def _record(self, parts: Record) -> str:
@@ -113,3 +112,11 @@ class RoomFace(Face):
 
     def _in(self, style: str, text: str) -> str:
         return text if self._plain else f"{style}{text}{_RESET}"
+
+
+def _clock(stamp: bytes) -> str:
+    """The time of day, here; of digits that are no date, which a room may send, theirs."""
+    try:
+        return f"{datetime.fromisoformat(stamp.decode()).astimezone():%H:%M:%S}"
+    except (ValueError, OverflowError):
+        return stamp[11:19].decode()
