@@ -38,6 +38,10 @@ class Protection:
         """The handshake for calling."""
         return None
 
+    def rehearse(self) -> wire.Handshake | None:
+        """That of somebody who calls here and is let in."""
+        return None
+
 
 class Code(Protection):
     """`code` as spoken.py has made it normal."""
@@ -59,6 +63,9 @@ class Code(Protection):
     def call(self) -> wire.Handshake:
         return self._channel.Client(self._code)
 
+    def rehearse(self) -> wire.Handshake:
+        return self.call()
+
 
 class Certified(Protection):
     """TLS for the side that listens."""
@@ -77,11 +84,16 @@ class Certified(Protection):
     def reload(self) -> None:
         """Read the certificate again, for connections from now on. Raises a DuplexError."""
         context = self._certificate.server_context(*self._files)
-        self.flag = f"--tls-pin {self._certificate.fingerprint(self._files[0])} "
+        self._pin = self._certificate.fingerprint(self._files[0])
+        self.flag = f"--tls-pin {self._pin} "
         self._context = context
 
     def answer(self) -> wire.Handshake:
         return self._tls.Server(self._context)
+
+    def rehearse(self) -> wire.Handshake:
+        context = self._certificate.client_context(None, pinned=True)
+        return self._tls.Client(context, "localhost", self._certificate.parse_pin(self._pin))
 
 
 class Certifying(Protection):
