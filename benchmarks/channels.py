@@ -14,6 +14,7 @@ import os
 import platform
 import ssl
 import sys
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,8 @@ import quick
 import sample
 import speed
 from programs import Bench, Memory, NotMeasured, missing
+from room_contenders import Room, start_duplex
+from sealed_load import SealedLoad
 from table import Row, measured, print_table
 
 if TYPE_CHECKING:
@@ -31,6 +34,13 @@ if TYPE_CHECKING:
 PACES = 0.05, 0.005  # s between two lines: faster than anybody types, and ten times as fast
 MEMORY_MEGABYTES = 20
 MB = 1_000_000
+
+MEMBERS, SPEAKERS = 100, (1, 10)  # in a room
+LINES, GAP = 30, 0.05  # one by one, after so many s of silence
+WARM_UP, TALK = 0.3, 1.5  # s
+LAST, PRIVATE = "last member", "private memory of a process"
+UNITS = {LAST: "ms", PRIVATE: "MB"}
+
 PLAIN, CODE, TLS, SSL = "plain", "--code", "--tls", "ncat --ssl"
 BESIDE = {CODE: PLAIN, TLS: PLAIN, SSL: TLS}  # what a ratio is to
 
@@ -174,6 +184,49 @@ def memory(setting: Setting) -> list[Row]:
     return rows
 
 
+def room(setting: Setting) -> list[Row]:
+    """All with the same load, so that plain may be less than in room.py's."""
+    rates: dict[str, dict[str, list[float]]] = {}
+    loads: dict[str, list[float]] = {}
+    makers = {
+        PLAIN: ((), None),
+        CODE: (pairs.CODE_ARGUMENTS, handshakes.with_code),
+        TLS: (pairs.tls_arguments(setting.certificate), handshakes.with_tls(setting.certificate)),
+    }
+    for _ in range(setting.options.runs):
+        for name, (protection, make) in makers.items():
+            start = partial(start_duplex, setting.bench, protection=protection)
+            with Room(setting.bench, start) as opened:
+                found, cpu = _in_a_room(opened, make)
+            for what, value in found.items():
+                rates.setdefault(what, {}).setdefault(name, []).append(value)
+            loads.setdefault(name, []).append(cpu)
+    for name, values in loads.items():
+        print(f"room, {name}: the members' process took {median(values):.0%} of a core")
+    about = f"{MEMBERS} members"
+    return [
+        row
+        for what, found in rates.items()
+        for row in _compared(f"{about}, {what}", UNITS.get(what, "M/s"), found)
+    ]
+
+
+def _in_a_room(opened: Room, make: handshakes.Maker | None) -> tuple[dict[str, float], float]:
+    """By what it is; and the share of a core that all members took."""
+    with SealedLoad(opened.port, (lambda: make()[1]) if make else None) as load:
+        load.join(MEMBERS)
+        memory = opened.memory()
+        found = {
+            PRIVATE: memory.private / MB / memory.processes,
+            LAST: median(load.single(LINES, GAP)) * 1e3,
+        }
+        for speakers in SPEAKERS:
+            load.talk(speakers, WARM_UP)
+            talk = load.talk(speakers, TALK)
+            found[f"{speakers} speaker{'s' if speakers > 1 else ''}"] = talk.rate / 1e6
+    return found, talk.cpu
+
+
 def _memory_row(what: str, found: Memory) -> Row:
     return Row(what, f"{found.peak / MB:.1f} MB", ratio=f"PSS {found.share / MB:.1f} MB")
 
@@ -185,6 +238,7 @@ MEASURES: dict[str, Callable[[Setting], list[Row]]] = {
     "handshake": handshake,
     "wire": wire,
     "memory": memory,
+    "room": room,
 }
 
 

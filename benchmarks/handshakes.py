@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,12 +21,12 @@ from duplex.handshake import shake
 from duplex.wire import certificate, code, plain, tls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sample import Sample
 
 REPEATED = 20  # handshakes for one figure
 READ = 64 * 1024  # bytes that a program reads, and seals, at a time
+
+Maker = Callable[[], tuple[wire.Handshake, wire.Handshake]]  # who listens, who calls
 
 
 class Cost(NamedTuple):
@@ -48,19 +49,19 @@ def with_code() -> tuple[wire.Handshake, wire.Handshake]:
     return code.Server(CODE.encode()), code.Client(CODE.encode())
 
 
-def with_tls(made: Certificate) -> Callable[[], tuple[wire.Handshake, wire.Handshake]]:
+def with_tls(made: Certificate) -> Maker:
     server = certificate.server_context(made.cert, made.key)
     client = certificate.client_context(made.cert, pinned=False)
     return lambda: (tls.Server(server), tls.Client(client, HOST, None))
 
 
-def cost(make: Callable[[], tuple[wire.Handshake, wire.Handshake]]) -> Cost:
+def cost(make: Maker) -> Cost:
     """The medians of some."""
     found = [_join(make)[1] for _ in range(REPEATED)]
     return Cost(median(one.listener for one in found), median(one.caller for one in found))
 
 
-def wall(make: Callable[[], tuple[wire.Handshake, wire.Handshake]]) -> float:
+def wall(make: Maker) -> float:
     """Median seconds from connect(2) until the caller has the channel; who listens is forked."""
     with socket.create_server((HOST, 0)) as listening:
         pid = os.fork()
@@ -77,9 +78,7 @@ def wall(make: Callable[[], tuple[wire.Handshake, wire.Handshake]]) -> float:
     return median(seconds)
 
 
-def expansion(
-    make: Callable[[], tuple[wire.Handshake, wire.Handshake]] | None, sample: Sample
-) -> Expansion:
+def expansion(make: Maker | None, sample: Sample) -> Expansion:
     """None is the plain channel, which has no handshake."""
     sender: wire.Sender = _join(make)[0][1].sender if make else plain.Sender()
     sender.send(b"so that what comes once, has\n")
@@ -93,7 +92,7 @@ def expansion(
 
 
 def _join(
-    make: Callable[[], tuple[wire.Handshake, wire.Handshake]],
+    make: Maker,
 ) -> tuple[tuple[wire.Channel, wire.Channel], Cost]:
     """Who listens, and who calls; their making is part of the cost."""
     start = time.process_time()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CODE = "walrus-dexterity-zookeeper-kangaroo"
+CODE_ARGUMENTS = ("--code",)  # and DUPLEX_CODE
 PATIENCE = 60.0  # s for openssl
 # As openssl makes one for a server: ECDSA, P-256.
 _NEW = ("openssl", "req", "-x509", "-nodes", "-days", "2")
@@ -74,18 +75,22 @@ def _ncat(listening: tuple[str, ...] = ()) -> Pair:
     return Pair(listen, call, show)
 
 
+def tls_arguments(made: Certificate) -> tuple[str, ...]:
+    """Of who listens."""
+    return "--tls-cert", made.cert, "--tls-key", made.key
+
+
 DUPLEX = _duplex()
 NCAT = _ncat()
 
 
 def with_code(bench: Bench) -> Pair:
     bench.environment["DUPLEX_CODE"] = CODE
-    return _duplex(("--code",), ("--code",))
+    return _duplex(CODE_ARGUMENTS, CODE_ARGUMENTS)
 
 
 def with_tls(made: Certificate) -> Pair:
-    listening = ("--tls-cert", made.cert, "--tls-key", made.key)
-    return _duplex(listening, ("--tls", "--tls-ca", made.cert))
+    return _duplex(tls_arguments(made), ("--tls", "--tls-ca", made.cert))
 
 
 def ncat_ssl(made: Certificate) -> Pair:

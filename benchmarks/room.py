@@ -23,7 +23,7 @@ from statistics import mean, median
 from typing import NamedTuple
 
 from programs import Bench, NotMeasured, missing
-from room_contenders import CONTENDERS, Memory, Room
+from room_contenders import CONTENDERS, Memory, room as open_room
 from room_load import Load, NoCompiler, Talk, build
 from table import Row, Wanted, measured, print_table
 
@@ -178,7 +178,7 @@ def _measure(
     bench: Bench, load: str, name: str, members: int, effort: Effort, figures: Figures
 ) -> None:
     contender = CONTENDERS[name]
-    with Room(bench, load, name) as room:
+    with open_room(bench, load, name) as room:
         crowd = Load(bench, load, room.port, contender.protocol)
         crowd.join(members)
         one = crowd.single(effort.lines, effort.gap)
@@ -196,7 +196,7 @@ def _measure(
 def _measure_stopped(bench: Bench, load: str, effort: Effort) -> Stopped:
     contender = CONTENDERS[DUPLEX]
     speakers = max(SPEAKERS)
-    with Room(bench, load, DUPLEX) as room:
+    with open_room(bench, load, DUPLEX) as room:
         crowd = Load(bench, load, room.port, contender.protocol)
         crowd.join(STOPPED_MEMBERS)
         crowd.talk(speakers, WARM_UP, contender.window)

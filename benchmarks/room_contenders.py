@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from programs import HOST, Bench, NotMeasured, Program, children, duplex, free_port
@@ -57,11 +58,16 @@ class Contender(NamedTuple):
     note: str = ""
 
 
-def _duplex(bench: Bench, _load: str, port: int) -> Program:
+def start_duplex(bench: Bench, port: int, protection: tuple[str, ...] = ()) -> Program:
     # Nobody may be dropped for lagging: there is one member who never reads.
     limits = ("--rate", "0", "--max-per-address", "0", "--max-members", "6000")
     rest = ("--history", "0", "--max-lag", str(1 << 40), "--log", bench.path(LOG))
-    return bench.start_listener(port, duplex(), "room", str(port), "--allow-root", *limits, *rest)
+    where = ("--host", HOST, str(port), "--allow-root")
+    return bench.start_listener(port, duplex(), "room", *where, *protection, *limits, *rest)
+
+
+def _duplex(bench: Bench, _load: str, port: int) -> Program:
+    return start_duplex(bench, port)
 
 
 def _ncat(bench: Bench, _load: str, port: int) -> Program:
@@ -107,10 +113,11 @@ class Memory(NamedTuple):
 class Room:
     """A contender that runs. Use it with `with`."""
 
-    def __init__(self, bench: Bench, load: str, name: str) -> None:
+    def __init__(self, bench: Bench, start: Callable[[int], Program]) -> None:
+        """`start` takes the port."""
         self._bench = bench
         self.port = free_port()
-        self._program = CONTENDERS[name].start(bench, load, self.port)
+        self._program = start(self.port)
 
     def __enter__(self) -> Room:
         return self
@@ -136,6 +143,10 @@ class Room:
             return os.stat(self._bench.path(LOG)).st_size
         except FileNotFoundError:
             raise NotMeasured("the room keeps no transcript") from None
+
+
+def room(bench: Bench, load: str, name: str) -> Room:
+    return Room(bench, partial(CONTENDERS[name].start, bench, load))
 
 
 def _descendants(pid: int) -> list[int]:
