@@ -75,6 +75,8 @@ class Sender(wire.Sender):
         self._frames = 0
 
     def send(self, lines: bytes) -> bytes:
+        if not lines:
+            return b""
         frames, self._out = [self._out], b""
         for at in range(0, len(lines), _FULL):
             self._frames += 1
