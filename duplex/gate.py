@@ -40,26 +40,30 @@ class Gate:
         self._max_per_address = max_per_address
         self._startups = startups
         self._guesses = Guesses()
-        self._pace = (
-            Pace(BURST * max_per_address, RATE * max_per_address) if max_per_address else None
-        )
+        self._pace = Pace(BURST * max_per_address, RATE * max_per_address)
         self._count = 0  # members
         self._here: Counter[str] = Counter()  # members from a source
         self._unfinished: dict[int, str] = {}  # seats that were it when last looked at: sources
 
     def reason_to_refuse(self, ip: str) -> str:
-        """What a newcomer is told that is not let in; "" for one that is."""
+        """What a newcomer is told that is not let in; "" for one that is.
+
+        The host calls this and `come` between two forks, and each page of memory that it touches
+        meanwhile is one more that the member before has for itself. So an ordinary newcomer's way
+        through here has few objects and no calls.
+        """
         if ip in self.banned:
             return "your address is banned"
-        source = source_of(ip)
-        if seconds := self._guesses.seconds_to_wait(source):
+        source = source_of(ip) if ":" in ip else ip
+        if source in self._guesses.of and (seconds := self._guesses.seconds_to_wait(source)):
             return f"wrong codes came from your address: wait {math.ceil(seconds)} s"
         if self._count >= self._max_members:
             return f"the room is full: {self._max_members} are here (--max-members)"
-        if self._max_per_address and self._here[source] >= self._max_per_address:
-            return f"{self._max_per_address} are here from your address (--max-per-address)"
-        if self._pace and self._pace.is_too_fast(source):
-            return "your address comes too often: wait a few seconds (--max-per-address)"
+        if self._max_per_address:
+            if self._here[source] >= self._max_per_address:
+                return f"{self._max_per_address} are here from your address (--max-per-address)"
+            if source in self._pace.full_at and self._pace.is_too_fast(source):
+                return "your address comes too often: wait a few seconds (--max-per-address)"
         if self._startups:
             return self._too_many_unfinished(source, self._startups)
         return ""
@@ -81,11 +85,9 @@ class Gate:
 
     def come(self, ip: str, index: int) -> None:
         """One has got a member, which will have that seat."""
-        source = source_of(ip)
+        source = source_of(ip) if ":" in ip else ip
         self._count += 1
         self._here[source] += 1
-        if self._pace:
-            self._pace.come(source)
         if self._startups:
             self._unfinished[index] = source
 
@@ -96,6 +98,8 @@ class Gate:
         self._here[source] -= 1
         if not self._here[source]:
             del self._here[source]
+        if self._max_per_address:
+            self._pace.gone(source)
         self._unfinished.pop(index, None)
 
     def wrong_code(self, ip: str) -> str:

@@ -27,7 +27,7 @@ class Guesses:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         # (how many, until when it waits), the source whose last is the oldest first
-        self._of: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self.of: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def wrong(self, source: str) -> tuple[int, float]:
         """How many that makes from there, and the seconds that it waits from now on."""
@@ -35,20 +35,20 @@ class Guesses:
         # Of guesses made at once each adds its own. Beyond 2.0 ** 1023 there is no float.
         begin = now + self.seconds_to_wait(source)
         until = min(begin + FIRST * 2.0 ** min(count - 1, 32), now + LONGEST)
-        self._of[source] = (count, until)
-        self._of.move_to_end(source)
-        if len(self._of) > REMEMBERED:
-            self._of.popitem(last=False)
+        self.of[source] = (count, until)
+        self.of.move_to_end(source)
+        if len(self.of) > REMEMBERED:
+            self.of.popitem(last=False)
         return count, until - now
 
     def count(self, source: str) -> int:
         """Its wrong codes, as far as they are remembered."""
-        count, until = self._of.get(source, (0, 0.0))
+        count, until = self.of.get(source, (0, 0.0))
         if count and self._clock() >= until + FORGOTTEN:
-            del self._of[source]
+            del self.of[source]
             return 0
         return count
 
     def seconds_to_wait(self, source: str) -> float:
         """Until it may try again; 0 for now."""
-        return max(0.0, self._of.get(source, (0, 0.0))[1] - self._clock())
+        return max(0.0, self.of.get(source, (0, 0.0))[1] - self._clock())

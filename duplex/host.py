@@ -125,12 +125,14 @@ class Host:
                 self._accept(sock)
         if self._departures.unrecorded:
             self._departures.record()
-        self._notices.go_on()
+        if self._notices.held:
+            self._notices.go_on()
 
     def _seconds_to_wait(self) -> float | None:
-        seconds = self._notices.seconds_to_wait()
-        if self._departures.unrecorded:
-            seconds = TRY_AGAIN if seconds is None else min(seconds, TRY_AGAIN)
+        """On the way of each fork: nothing is touched that need not be."""
+        seconds = TRY_AGAIN if self._departures.unrecorded else None
+        if self._notices.held:
+            seconds = min(seconds or TRY_AGAIN, self._notices.seconds_to_wait())
         return seconds
 
     def _reload(self) -> None:

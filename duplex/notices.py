@@ -17,7 +17,7 @@ EVERY = 1.0  # s between two of a kind
 
 
 class Notices:
-    """`tell` gets the lines. Call `go_on` after `seconds_to_wait`, and it gets those held back."""
+    """`tell` gets the lines. While any are `held`, call `go_on` after `seconds_to_wait`."""
 
     def __init__(
         self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic
@@ -25,27 +25,25 @@ class Notices:
         self._tell = tell
         self._clock = clock
         self._quiet_until: dict[str, float] = {}  # by kind, of which there are a few
-        self._held: dict[str, tuple[int, str]] = {}  # how many, and the last of them
+        self.held: dict[str, tuple[int, str]] = {}  # how many, and the last of them
 
     def add(self, kind: str, text: str) -> None:
         """Tell it, now or soon, or count it."""
         now = self._clock()
-        if now >= self._quiet_until.get(kind, now) and kind not in self._held:
+        if now >= self._quiet_until.get(kind, now) and kind not in self.held:
             self._quiet_until[kind] = now + EVERY
             self._tell(text)
         else:
-            self._held[kind] = (self._held.get(kind, (0, ""))[0] + 1, text)
+            self.held[kind] = (self.held.get(kind, (0, ""))[0] + 1, text)
 
-    def seconds_to_wait(self) -> float | None:
-        """Until the next of those that are held back; None if there are none."""
-        if not self._held:
-            return None
-        return max(0.0, min(self._quiet_until[kind] for kind in self._held) - self._clock())
+    def seconds_to_wait(self) -> float:
+        """Until the next of those that are held back, of which there are some."""
+        return max(0.0, min(self._quiet_until[kind] for kind in self.held) - self._clock())
 
     def go_on(self) -> None:
         """Tell what has been held back for long enough."""
         now = self._clock()
-        for kind in [kind for kind in self._held if self._quiet_until[kind] <= now]:
-            count, text = self._held.pop(kind)
+        for kind in [kind for kind in self.held if self._quiet_until[kind] <= now]:
+            count, text = self.held.pop(kind)
             self._quiet_until[kind] = now + EVERY
             self._tell(text if count == 1 else f"{text} (and {count - 1} more)")

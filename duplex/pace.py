@@ -24,18 +24,19 @@ class Pace:
     def __init__(
         self, burst: float, rate: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._each = 1 / rate  # s
-        self._most = burst / rate  # s
+        self._each = 1 / rate if rate else 0.0  # s
+        self._most = burst * self._each  # s
         self._clock = clock
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self.full_at: OrderedDict[str, float] = OrderedDict()  # who is not in it is not too fast
 
     def is_too_fast(self, source: str) -> bool:
         """Whether it has to wait before it comes again."""
-        return self._full_at.get(source, 0.0) - self._clock() > self._most - self._each
+        full_at = self.full_at.get(source)
+        return full_at is not None and full_at - self._clock() > self._most - self._each
 
-    def come(self, source: str) -> None:
-        """It has."""
-        self._full_at[source] = max(self._full_at.get(source, 0.0), self._clock()) + self._each
-        self._full_at.move_to_end(source)
-        if len(self._full_at) > REMEMBERED:
-            self._full_at.popitem(last=False)
+    def gone(self, source: str) -> None:
+        """It has come, and gone."""
+        self.full_at[source] = max(self.full_at.get(source, 0.0), self._clock()) + self._each
+        self.full_at.move_to_end(source)
+        if len(self.full_at) > REMEMBERED:
+            self.full_at.popitem(last=False)

@@ -19,7 +19,7 @@ class Source:
         came = 0
         for _ in range(times):
             if not self.pace.is_too_fast(name):
-                self.pace.come(name)
+                self.pace.gone(name)
                 came += 1
         return came
 
