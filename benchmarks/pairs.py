@@ -97,8 +97,8 @@ def ncat_ssl(made: Certificate) -> Pair:
     def call(port: str, _log: str) -> tuple[str, ...]:
         return "ncat", "--ssl", "--ssl-verify", "--ssl-trustfile", made.cert, HOST, port
 
-    # ncat 7.93 ends a session without close_notify, and takes such an end for an error. So neither
-    # side may be first to shut its half but who sends the file: with --recv-only the listener is.
+    # ncat 7.93 ends a session without close_notify, and may take such an end for an error. So
+    # neither side may be first to shut its half but who sends: with --recv-only the listener is.
     # With --send-only the caller leaves TLS 1.3's tickets unread, so that its close resets the
     # connection: of 30 MB the last 2 or so are lost then, in most runs.
     show = _ncat(("--ssl", "--ssl-cert", made.cert, "--ssl-key", made.key)).show
