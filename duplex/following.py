@@ -34,6 +34,7 @@ import socket
 import time
 
 from duplex import answers, record, relay
+from duplex.errors import EXIT_OK
 from duplex.mine import Mine
 from duplex.process import wait
 from duplex.receiving import Output, Receiving, Stopped
@@ -93,7 +94,14 @@ class Following(Receiving):
     def _seconds(self) -> float | None:
         return max(0.0, self._deadline - time.monotonic()) if self._deadline else None
 
+    def _also_waited_for(self) -> dict[int, int]:
+        return {self._relay.fd: select.POLLIN} if self._relay else {}
+
     def _one_read(self) -> str:
+        if self._relay and self._relay.ended(0):
+            status, self._relay = self._relay.status, None
+            if status != EXIT_OK:  # what it was given may not have been sent
+                return ".lost the sending process has ended"
         if self._deadline and time.monotonic() >= self._deadline:
             self._deadline = 0.0
             if self._in_room:
@@ -248,6 +256,7 @@ class Following(Receiving):
         self._sock.close()
         if self._relay:
             self._relay.kill()  # it is ending by itself, and is reaped so
+            self._relay = None
         self._sock, channel = again.connect(self._report)
         self._receiver = channel.receiver
         self._receiver.parted = True

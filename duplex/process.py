@@ -137,6 +137,17 @@ class Child:
         self._pidfd = os.pidfd_open(pid)
         self._status: int | None = None
 
+    @property
+    def fd(self) -> int:
+        """Readable once it has ended; closed when `ended` has told so."""
+        return self._pidfd
+
+    @property
+    def status(self) -> int:
+        """Its exit status, negative for a signal. Ask once it has ended."""
+        assert self._status is not None
+        return os.waitstatus_to_exitcode(self._status)
+
     def ended(self, seconds: float) -> bool:
         """Whether it has ended, waiting for it that long at most. Reaps it."""
         if self._status is None and wait({self._pidfd: select.POLLIN}, seconds):

@@ -157,7 +157,8 @@ class Receiving:
             return ending
         events = {**self._report.stops, self._sock.fileno(): select.POLLIN}
         while True:
-            if wait(events, self._seconds()).keys() & self._report.stops.keys():
+            happened = wait(events | self._also_waited_for(), self._seconds())
+            if happened.keys() & self._report.stops.keys():
                 return self._drain()
             if ending := self._one_read():
                 return ending
@@ -165,6 +166,10 @@ class Receiving:
     def _seconds(self) -> float | None:
         """How long to wait for the peer before a look at the clock."""
         return None
+
+    def _also_waited_for(self) -> dict[int, int]:
+        """Descriptors, and what of poll(2) is a reason to look at what `_one_read` looks at."""
+        return {}
 
     def _drain(self) -> str:
         """Deliver what is already here, and not what may still come."""

@@ -19,7 +19,7 @@ import select
 import signal
 import socket
 
-from duplex.errors import EXIT_OK
+from duplex.errors import EXIT_FAILURE, EXIT_OK
 from duplex.process import (
     Child,
     Signals,
@@ -46,23 +46,23 @@ def start(sock: socket.socket, sender: Sender) -> tuple[Child, socket.socket]:
         close_all_but({0, 1, 2, sock.fileno(), theirs.fileno()})
         signals = Signals(ignored=(signal.SIGINT, signal.SIGHUP, signal.SIGTERM))
         signals.let_go()  # it ends with what it relays, or with its parent: nobody asks it to
-        _relay(theirs, sock, sender)
-        return EXIT_OK
+        return _relay(theirs, sock, sender)
 
     child = fork(run)
     theirs.close()
     return child, ours
 
 
-def _relay(said: socket.socket, sock: socket.socket, sender: Sender) -> None:
-    """Until there is no more to be said, or nobody who takes it."""
+def _relay(said: socket.socket, sock: socket.socket, sender: Sender) -> int:
+    """Until there is no more to be said, or nobody who takes it; the exit status tells which."""
     try:
         while data := _read(said, sock):
             _send(sock, sender.send(data))
         _send(sock, sender.end())
         sock.shutdown(socket.SHUT_WR)
     except OSError:
-        return  # the child sees it, too, and reports why
+        return EXIT_FAILURE  # the child sees it, too, and reports why
+    return EXIT_OK
 
 
 def _read(said: socket.socket, sock: socket.socket) -> bytes:
