@@ -321,13 +321,13 @@ _ACTS = [
 ]
 
 TARGETS = [
-    Target("following", _following, _TALKS, [*_LINES, *_ALL], 110_000),
-    Target("heard", _heard, [_ACTS, _ACTS[:6], _ACTS[::2]], [*_ACTS, *TOKENS], 60_000),
+    Target("following", _following, _TALKS, [*_LINES, *_ALL], 50_000),
+    Target("heard", _heard, [_ACTS, _ACTS[:6], _ACTS[::2]], [*_ACTS, *TOKENS], 90_000),
     Target(
         "mine",
         _mine,
         [[b"\0\7", _ENTERED, *_LINES[:6]], [b"\1\0", *_LINES[:11]]],
         [*_LINES[:11], b"ann", b"bob", b" is now ", b"* "],
-        120_000,
+        130_000,
     ),
 ]

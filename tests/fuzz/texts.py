@@ -130,6 +130,6 @@ _WORDS = [
 ]
 
 TARGETS = [
-    Target("plain", _plain, _SEEDS, TOKENS, 270_000),
-    Target("texts", _texts, _GIVEN, [*_WORDS, *TOKENS], 100_000),
+    Target("plain", _plain, _SEEDS, TOKENS, 150_000),
+    Target("texts", _texts, _GIVEN, [*_WORDS, *TOKENS], 170_000),
 ]
