@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import secrets
 import signal
 import socket
@@ -752,3 +753,20 @@ def test_the_parent_can_only_seal_and_the_child_can_only_open(
     waits_for = [] if spoke else [opens_with]
     assert seals == {"objects": ["duplex.wire.code.Sender"], "keys": [], "states": 1}
     assert opens == {"objects": ["duplex.wire.code.Receiver"], "keys": waits_for, "states": 1}
+
+
+# The page
+
+
+def test_each_attack_of_the_page_is_tried() -> None:
+    here = Path(__file__).parent
+    page = (here.parent / "docs" / "security.md").read_text()
+    tests = "".join(path.read_text() for path in here.rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert len(named) > 40
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
+    assert [
+        name for name in re.findall(r"`(tests/[\w/.]+)`", page) if not (here.parent / name).exists()
+    ] == []
+    own = re.findall(r"^def (test_\w+)", Path(__file__).read_text(), re.MULTILINE)
+    assert [name for name in own[:-1] if name not in named] == []
