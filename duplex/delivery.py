@@ -17,6 +17,7 @@ from duplex.page import CLOSING, MEMBERS, WATERMARK
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from duplex.bell import Budget
     from duplex.page import Page, Seat
@@ -31,6 +32,9 @@ _LOOK_AHEAD = 4096  # bytes read at a time to find a record's end
 
 class Delivery:
     """One client's part. `go_on` sends what there is; `offset` is where it has got to."""
+
+    _sendfile: Callable[[int, int, int, int], int] = staticmethod(os.sendfile)
+    _sealed = b""  # taken, and not sent yet: a plain delivery takes no more than what it sends
 
     def __init__(self, sock: socket.socket, transcript: Transcript, page: Page, seat: Seat) -> None:
         self.offset = 0
@@ -63,7 +67,7 @@ class Delivery:
     def _tell(self, data: bytes) -> None:
         """They come after the records that there were before them, if those are soon sent."""
         if not self._private:
-            self._after = self._page.watermark if self._following else 0
+            self._after = self._end if self._following else 0
         self._private += data
 
     def leave_out(self, start: int, end: int) -> None:
@@ -92,8 +96,8 @@ class Delivery:
         try:
             while True:
                 self._flush()
-                while self._own and self._own[0][0] <= self.offset:
-                    self.offset = max(self.offset, self._own.popleft()[1])
+                if self._own:
+                    self._skip_own()
                 if self._private_is_next():
                     self._in_private = True
                     self._private = self._private[self._send(self._private) :]
@@ -126,7 +130,7 @@ class Delivery:
         each with the processor's caches cold, and so this is what the room's latency is made of.
         """
         listen, pause, clock = every.poll, mine.poll, time.monotonic
-        send, out, source = os.sendfile, self._sock.fileno(), self._transcript.fd
+        send, out, source = self._sendfile, self._sock.fileno(), self._transcript.fd
         head, seat, ring = self._page.head, self._seat, [(bell, select.EPOLLIN)]
         offset, look_at, paid_until = self.offset, self.look_at, budget.paid_until
         seconds = max(0.0, look_at - clock()) if look_at else -1
@@ -136,6 +140,8 @@ class Delivery:
                     sent = send(out, source, offset, count)
                     offset += sent or self._no_more()
                     seat.offset = offset
+                if self._sealed:
+                    raise BlockingIOError
                 now = clock()
                 look_at = look_at or now + LOOK_AFTER
                 price = head[MEMBERS] / WAKE_UPS  # as Budget.spend
@@ -152,6 +158,15 @@ class Delivery:
 
     def finish(self) -> None:
         """Mark the end of all that is sent, where the channel does. Waits; raises OSError."""
+
+    @property
+    def _end(self) -> int:
+        """How far records may be sent."""
+        return self._page.watermark
+
+    def _skip_own(self) -> None:
+        while self._own and self._own[0][0] <= self.offset:
+            self.offset = max(self.offset, self._own.popleft()[1])
 
     def _flush(self) -> None:
         """Send what was taken before, where that can be more than what the socket takes."""
@@ -176,7 +191,7 @@ class Delivery:
         """How many bytes from the offset on can go out at once."""
         if not self._following:
             return 0
-        end = self._own[0][0] if self._own else self._page.watermark
+        end = min(self._own[0][0], self._end) if self._own else self._end
         if not self._private:
             return end - self.offset
         if 0 < self._after - self.offset <= SOON:

@@ -30,11 +30,10 @@ class Sealed(Delivery):
     ) -> None:
         super().__init__(sock, transcript, page, seat)
         self._sender = sender
-        self._sealed = b""  # what the socket has not taken yet
 
     @property
     def only_follows(self) -> bool:
-        return False
+        return not self._sealed and super().only_follows
 
     @property
     def crowded(self) -> bool:
@@ -56,5 +55,15 @@ class Sealed(Delivery):
         return len(data)
 
     def _send_records(self, count: int) -> int:
-        records = os.pread(self._transcript.fd, min(count, CHUNK), self.offset)
-        return self._send(records)
+        return self._send(os.pread(self._transcript.fd, min(count, CHUNK), self.offset))
+
+    def _sendfile(self, out: int, source: int, offset: int, count: int) -> int:  # noqa: ARG002
+        """As os.sendfile(2), for `tail`; what is not sent of it at once is in `_sealed`."""
+        self._flush()
+        records = os.pread(source, min(count, CHUNK), offset)
+        sealed = self._sender.send(records)
+        try:
+            self._sealed = sealed[self._sock.send(sealed) :]
+        except BlockingIOError:
+            self._sealed = sealed
+        return len(records)

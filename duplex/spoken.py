@@ -15,7 +15,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import secrets
 import select
 import stat
 import unicodedata
@@ -64,6 +63,8 @@ def split(text: str) -> list[str]:
 
 def make() -> str:
     """A new code, as it is shown and said: `walrus-dexterity-zookeeper-kangaroo`."""
+    import secrets  # and with it OpenSSL's library: only for this
+
     chosen_from = list(words().values())
     return "-".join(secrets.choice(chosen_from) for _ in range(WORDS))
 

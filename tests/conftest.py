@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support import Duo, Terminal
+
+# A machine may be busy with something else for longer than any example takes.
+settings.register_profile("duplex", deadline=None)
+settings.load_profile("duplex")
 
 
 @pytest.fixture

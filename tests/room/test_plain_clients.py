@@ -326,7 +326,8 @@ def test_who_falls_too_far_behind_is_told_and_dropped(open_room: OpenRoom) -> No
     lines = slow.reads_to_the_end()
     assert "! you have fallen more than 1 MiB behind, and are dropped" in lines
     whole = [line[25:] for line in lines if " <ann> x" in line]
-    assert set(whole) == {f"<ann> {'x' * 1000}"}
+    assert set(whole[:-1]) == {f"<ann> {'x' * 1000}"}
+    assert f"<ann> {'x' * 1000}".startswith(whole[-1])  # at the end of its time it may be cut
     ann.sees("* slow was dropped (fell too far behind)")
     ann.sees("* deaf was dropped (fell too far behind)")
     bob.sees("* deaf was dropped (fell too far behind)")
