@@ -159,8 +159,9 @@ def test_a_small_disk_fills_up_and_is_tidied(small_disk: Path, open_room: OpenRo
 
 
 def test_with_fsync_always_nobody_sees_a_record_before_it_is_on_the_disk(
-    open_room: OpenRoom, tmp_path: Path
+    open_room: OpenRoom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("DUPLEX_DEBUG", "1")  # else only root can trace a member
     trace = tmp_path / "trace"
     calls = "trace=write,fdatasync,sendfile,sendto,eventfd2"
     strace = [needs("strace"), "-f", "-qq", "-s", "200", "-e", calls, "-o", str(trace)]
