@@ -288,7 +288,7 @@ class Host:
         room.page.close_room()
         room.bell.ring()
         for pid, (index, _) in self._members.items():
-            if room.page.seat(index).state == page.SHAKING:
+            if room.page.seat(index).state in (page.FREE, page.SHAKING):  # FREE: just forked
                 os.kill(pid, signal.SIGKILL)  # nobody has seen it, and it need not be waited for
         deadline = time.monotonic() + CLOSING
         while (self._members or "screen" in self._helpers.values()) and (
