@@ -6,6 +6,8 @@ and forks no more. Knows nothing of what is said on a connection.
 
 from __future__ import annotations
 
+import time
+
 from duplex import handshake, tcp
 from duplex.errors import UnableToConnect
 from duplex.process import Interrupted, wait
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 BACKOFF, BACKOFF_LIMIT = 0.1, 5.0  # s before the first attempt, doubled up to the limit
 GUESSES = 3  # that somebody in between may have had, before nobody is called any more
+FORGOTTEN = 3600.0  # s after which one is: connections are also lost without anybody's doing
 
 
 class Again:
@@ -32,7 +35,7 @@ class Again:
         self._timeout = timeout
         self._protection = protection
         self._delay = BACKOFF
-        self._exposed = 0  # handshakes in a row that somebody may have used for a guess
+        self._exposed: list[float] = []  # when somebody may have used a handshake for a guess
 
     def connect(self, report: Report) -> tuple[socket.socket, Channel]:
         """A new connection and its channel, however long it takes.
@@ -65,13 +68,12 @@ class Again:
                 raise
             except HandshakeError:
                 sock.close()
-                if self._exposed >= GUESSES:
+                if len(self._exposed) >= GUESSES:
                     raise
 
     def succeeded(self) -> None:
         """The connection has proved to be what it should: the next loss starts anew."""
         self._delay = BACKOFF
-        self._exposed = 0
 
     def _channel(self, sock: socket.socket, report: Report) -> Channel:
         shaken = self._protection.call()
@@ -80,4 +82,6 @@ class Again:
         try:
             return handshake.shake(sock, shaken, report.stops)
         finally:
-            self._exposed += shaken.exposed
+            if shaken.exposed:
+                now = time.monotonic()
+                self._exposed = [at for at in self._exposed if now - at < FORGOTTEN] + [now]

@@ -18,7 +18,7 @@ example:
   duplex listen 8000 --code      private: the other side types a code that you say to it
 """
 LOG = "logs/client_input.log"
-BACKLOG = 16  # callers that shake hands one after another, where they have to
+BACKLOG = 128  # callers that wait to shake hands: who finds it full is a second late
 READY = (receiving, text)  # what the child needs, imported while nobody waits for it
 
 

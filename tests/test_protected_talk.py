@@ -134,9 +134,6 @@ def test_the_code_is_asked_for_and_shortened_words_do(terminal: Start, tmp_path:
 
 # Pipes, and every ending
 
-# Our own end, said to who is gone altogether, meets a reset, and is told as a loss.
-said_to_nobody = pytest.mark.xfail(reason="the end that is said to nobody is told as a loss")
-
 
 def test_pipes_carry_the_bare_text_and_each_half_ends_by_itself(duo: Duo, kind: Kind) -> None:
     listener, port = kind.listen(duo)
@@ -160,7 +157,7 @@ def test_pipes_carry_the_bare_text_and_each_half_ends_by_itself(duo: Duo, kind: 
     ]
 
 
-@pytest.mark.parametrize("word", [pytest.param("quit", marks=said_to_nobody), "bye"])
+@pytest.mark.parametrize("word", ["quit", "bye"])
 def test_the_ending_words_end_a_pipe(duo: Duo, kind: Kind, word: str) -> None:
     listener, port = kind.listen(duo)
     connector = kind.connect(duo, port)
@@ -230,7 +227,7 @@ def test_half_a_line_before_a_proper_end_is_whole(duo: Duo, kind: Kind) -> None:
     assert said(duo.heard_by_listener) == ["whole", "ha"]
 
 
-@pytest.mark.parametrize("victim", ["parent", pytest.param("child", marks=said_to_nobody)])
+@pytest.mark.parametrize("victim", ["parent", "child"])
 def test_a_killed_process_leaves_nobody_behind_and_the_peer_is_told(
     duo: Duo, kind: Kind, victim: str
 ) -> None:
@@ -254,7 +251,6 @@ def test_a_killed_process_leaves_nobody_behind_and_the_peer_is_told(
     assert said(duo.heard_by_listener) == ["whole"]
 
 
-@said_to_nobody
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_this_side_and_the_end_is_said(
     duo: Duo, kind: Kind, number: signal.Signals
