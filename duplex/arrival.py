@@ -41,7 +41,7 @@ class Arrival:
     def __init__(self, member: Member, number: int) -> None:
         self._member = member
         self._room = member.room
-        self._session = new_session()
+        self.session = new_session()
         self._number = number
         self._request = b""
         self.deadline = 0.0
@@ -49,7 +49,7 @@ class Arrival:
     def welcome(self) -> None:
         """Take a guest's nick, and speak first."""
         self._take_guest_nick()
-        here = self._room.page.here + 1
+        here = self._count() + 1
         self._member.answer(
             f"welcome to room {self._room.name}: you are {self._member.nick}, {are_here(here)}; "
             "/help lists the commands"
@@ -102,6 +102,10 @@ class Arrival:
 
     def _take(self, nick: str) -> None:
         """Raises Taken."""
+        self._be_called(nick)
+
+    def _be_called(self, nick: str) -> None:
+        """Take it on this host. Raises Taken."""
         member, roster = self._member, self._room.roster
         former = member.nick
         member.seat.wants(nick)
@@ -163,13 +167,16 @@ class Arrival:
             session = None
         if session is None:
             raise NotResumed("the key is not of this room")
-        if start > room.page.watermark or not member.transcript.is_start(start):
+        if not self._is_there(start) or not member.transcript.is_start(start):
             raise NotResumed(f"there is no offset {start}")
         self._take_over(nick, session)
-        self._session = session
+        self.session = session
         offset = self._record(f"{member.nick} is back ({member.seat.address})")
         if offset is not None:
             self._begin(start, offset, echo=True)
+
+    def _is_there(self, offset: int) -> bool:
+        return offset <= self._room.page.watermark
 
     def _take_over(self, nick: str, session: int) -> None:
         """Take the nick, once no earlier connection of this client has a member any more.
@@ -186,7 +193,7 @@ class Arrival:
             earlier = [(pid, name) for pid, name, _ in own]
             if not earlier:
                 try:
-                    self._take(nick)
+                    self._take_back(nick, session)
                 except Taken:
                     holders = [of for _, of, name, _ in self._seated() if same_nick(name) == wanted]
                     if any(of != session for of in holders):  # one of ours may just have come
@@ -205,6 +212,10 @@ class Arrival:
                         os.kill(pid, signal.SIGKILL)
             time.sleep(LOOK_EVERY)
 
+    def _take_back(self, nick: str, _session: int) -> None:
+        """Raises Taken."""
+        self._take(nick)
+
     def _seated(self) -> list[tuple[int, int, str, float]]:
         """(process id, session, nick, when its member began) of everybody who is here.
 
@@ -220,7 +231,7 @@ class Arrival:
     def _record(self, text: str) -> int | None:
         """Record the entry, and count it, in one; its offset. Or the client has to go."""
         member, room = self._member, self._room
-        member.seat.session = self._session
+        member.seat.session = self.session
         if member.operator:
             with member.transcript:
                 room.page.here += 1
@@ -241,13 +252,17 @@ class Arrival:
         """Everything up to `offset` was there before."""
         member, room = self._member, self._room
         if echo:
-            key = room.keys.key(member.nick, self._session)
+            key = room.keys.key(member.nick, self.session)
             member.answer(
                 f"joined {room.name} as {member.nick}: key {key}, offset {start}, "
-                f"end {offset}, {are_here(room.page.here)}"
+                f"end {offset}, {are_here(self._count())}"
             )
         member.delivery.follow(start, echo)
         member.is_here()
+
+    def _count(self) -> int:
+        """How many are here."""
+        return self._room.page.here
 
 
 NICK_ROOM = 28  # characters of a nick that gets a number

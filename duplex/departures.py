@@ -27,7 +27,7 @@ class Departures:
         """A member has ended: record it, clear its seat, free its nicks."""
         nicks = seat.nicks
         if was_here := seat.state == page.HERE and not closing:
-            event = _how_it_left(seat, status)
+            event = how_it_left(seat, status)
             if event and seat.nick != roster.HOST:
                 self.unrecorded.append(f"{seat.nick} {event}")
         seat.clear()
@@ -35,6 +35,11 @@ class Departures:
             self.record()
         for nick in nicks:  # only now: who comes back with it is recorded after this
             self._room.roster.free_of_dead(nick)
+
+    def closes(self, event: str) -> None:
+        """The room does; or it is tried, on a full disk."""
+        self.unrecorded.append(event)
+        self.record()
 
     def record(self) -> None:
         """What has happened, in its order; on a full disk it waits for there to be space."""
@@ -54,8 +59,11 @@ class Departures:
         self.unrecorded.clear()
         room.bell.ring()
 
+    def all_are_gone(self) -> None:
+        """Nobody is left of a room that is closing."""
 
-def _how_it_left(seat: Seat, status: int) -> str:
+
+def how_it_left(seat: Seat, status: int) -> str:
     """The end of the event that tells why; "" for none."""
     if seat.ending == page.LEFT:
         return "left"

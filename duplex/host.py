@@ -58,7 +58,12 @@ READY = (arrival, delivery, orders, text)  # what members need is imported once,
 
 
 class Host:
-    """A room's first process. `run` keeps the room until it is closed."""
+    """A room's first process. `run` keeps the room until it is closed.
+
+    A room in a store has another one (store/host.py): what it does otherwise stands there.
+    """
+
+    member: type[Member] = Member
 
     def __init__(self, room: Room, listener: tcp.Listener, options: argparse.Namespace) -> None:
         self._room = room
@@ -74,10 +79,11 @@ class Host:
         self._joined = 0  # clients so far
         startups = Startups(options.max_handshakes) if room.protected else None
         self._gate = Gate(room.page, options.max_members, options.max_per_address, startups)
-        self._departures = Departures(room)
+        self._departures = self._make_departures()
         self._wishes = Wishes(room, self._gate.banned, self._members)
         self._notices = Notices(room.tell_operator)
         self._helpers: dict[int, str] = {}  # other children: what they are
+        self._runs = {"flusher": self._be_the_flusher}  # of those that there always are
         self._closing = ""  # the event that closes the room
         self._synced = options.fsync == "second"
 
@@ -91,15 +97,10 @@ class Host:
         room.harden = hardening.prepare()
         gc.collect()
         gc.freeze()
-        if self._synced:
-            self._helpers[spawn(self._be_the_flusher)] = "flusher"
+        self._open_helpers()
         if room.on_screen:
             self._open_screen()
-        wanted = select.epoll()
-        for sock in self._listener.sockets:
-            wanted.register(sock.fileno(), select.EPOLLIN)
-        wanted.register(self._wishes.fileno(), select.EPOLLIN)
-        wanted.register(self._signals.fd, select.EPOLLIN)
+        wanted = self._wanted()
         try:
             while not self._closing:
                 self._turn(wanted)
@@ -107,6 +108,15 @@ class Host:
         finally:
             room.roster.remove()
         return EXIT_OK
+
+    def _wanted(self) -> select.epoll:
+        """All that a turn waits for."""
+        wanted = select.epoll()
+        for sock in self._listener.sockets:
+            wanted.register(sock.fileno(), select.EPOLLIN)
+        wanted.register(self._wishes.fileno(), select.EPOLLIN)
+        wanted.register(self._signals.fd, select.EPOLLIN)
+        return wanted
 
     def _turn(self, wanted: select.epoll) -> None:
         ready = {fd for fd, _ in wanted.poll(self._seconds_to_wait())}
@@ -217,8 +227,8 @@ class Host:
                 return EXIT_OK  # it has been told why, and nobody else has seen it
             seat.state = page.COMING
         number = self._joined
-        member = Member(room, transcript, sock, seat, number, channel=channel, operator=operator)
-        return member.run()
+        of_room = room, transcript, sock, seat, number
+        return self.member(*of_room, channel=channel, operator=operator).run()
 
     def _become(self, kept: set[int]) -> None:
         """The signals stay blocked as they are over a fork: the host decides when this ends."""
@@ -254,7 +264,14 @@ class Host:
             self._closing = self._closing or "the room closed"
         elif not self._closing:
             self._room.tell_operator(f"the {kind} {how_it_ended(status)}; there is another")
-            self._helpers[spawn(self._be_the_flusher)] = kind
+            self._helpers[spawn(self._runs[kind])] = kind
+
+    def _open_helpers(self) -> None:
+        if self._synced:
+            self._helpers[spawn(self._be_the_flusher)] = "flusher"
+
+    def _make_departures(self) -> Departures:
+        return Departures(self._room)
 
     # The operator's screen:
 
@@ -282,8 +299,7 @@ class Host:
         """Record it, let every client have what it has not been sent yet, and end them all."""
         self._listener.close()
         self._reap()
-        self._departures.unrecorded.append(self._closing)
-        self._departures.record()
+        self._departures.closes(self._closing)
         room = self._room
         room.page.close_room()
         room.bell.ring()
@@ -299,6 +315,7 @@ class Host:
             poll.poll(left * 1000)
             self._signals.settle()
             self._reap()
+        self._departures.all_are_gone()
         for pid in [*self._members, *self._helpers]:
             os.kill(pid, signal.SIGKILL)  # ours and not reaped, so the number is still its own
         while self._members or self._helpers:

@@ -23,7 +23,7 @@ from duplex.arrival import Arrival
 from duplex.bell import Budget
 from duplex.delivery import Delivery
 from duplex.errors import EXIT_OK, TranscriptError
-from duplex.orders import carry_out
+from duplex.orders import OPERATORS, ORDERS, carry_out
 from duplex.rate import Rate
 from duplex.roster import MAIL_LIMIT
 from duplex.sealed import Sealed
@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from duplex.page import Seat
     from duplex.room import Room
     from duplex.transcript import Transcript
-    from duplex.wire import Channel, Receiver
+    from duplex.wire import Channel, Receiver, Sender
 
 CHUNK = 64 * 1024  # bytes a read
 KEPT = 64 * 1024  # bytes of lines not said yet, beyond which no more are read
 LETTERS = 16  # private messages taken from the mailbox in one turn
 FLUSH = 5.0  # s to get rid of what a client that leaves has not been sent yet
+LAST_WORDS = 10.0  # s for what was heard from a client whose connection is lost to be said, too
 DRAIN = 1.0  # s for a client to see the end, before the rest of what it sends is thrown away
 
 # The first byte of a letter says what it is.
@@ -48,7 +49,12 @@ PRIVATE, ANSWER, KICK, TAKE_OVER = b"-", b"!", b"k", b"t"
 
 
 class Member:
-    """One client. `run` is all that its process does."""
+    """One client. `run` is all that its process does.
+
+    A room in a store has other ones (store/member.py): what they do otherwise stands there.
+    """
+
+    orders, operators = ORDERS, OPERATORS
 
     def __init__(
         self,
@@ -69,14 +75,8 @@ class Member:
         self.nick = ""
         self.lines = b""  # said, and not carried out yet
         self.over = False  # the client says no more
-        self._receiver: Receiver
-        self.delivery: Delivery
-        if channel is None:
-            self._receiver = plain.Receiver()
-            self.delivery = Delivery(sock, transcript, room.page, seat)
-        else:
-            self._receiver = channel.receiver
-            self.delivery = Sealed(sock, transcript, room.page, seat, channel.sender)
+        self._receiver: Receiver = channel.receiver if channel else plain.Receiver()
+        self.delivery = self._make_delivery(channel.sender if channel else None)
         self._mailbox: socket.SocketType | None = None
         self._takes_mail = True
         self._budget = Budget(room.page)
@@ -85,6 +85,7 @@ class Member:
         self._blocked = False  # the socket takes no more
         self._broken = False  # the connection is lost
         self._reason = ""  # why, while what was heard before is still said
+        self._silent_from = 0.0  # monotonic, when that is over, too; 0 while it is connected
         self._leave_by = 0.0  # monotonic; 0 while it stays
         self._pulse: Pulse | None = None
         # The bell is listened to by _all, but while this client is in debt or takes nothing, only
@@ -95,7 +96,14 @@ class Member:
         self._all = select.epoll()
         self._all.register(self._mine.fileno(), select.EPOLLIN)
         self._all.register(room.bell.fd, select.EPOLLIN | select.EPOLLET)
-        self._arrival: Arrival | None = Arrival(self, number)
+        self._arrival: Arrival | None = self._make_arrival(number)
+
+    def _make_delivery(self, sender: Sender | None) -> Delivery:
+        to_client = self.sock, self.transcript, self.room.page, self.seat
+        return Sealed(*to_client, sender) if sender else Delivery(*to_client)
+
+    def _make_arrival(self, number: int) -> Arrival:
+        return Arrival(self, number)
 
     def run(self) -> int:
         """Serve the client until it has left; the exit status."""
@@ -122,6 +130,11 @@ class Member:
     @property
     def leaving(self) -> bool:
         return self._leave_by > 0
+
+    @property
+    def held(self) -> bool:
+        """Whether no more commands can be carried out for now: the client has to take answers."""
+        return self.delivery.crowded
 
     def tell(self, *lines: str) -> None:
         """Lines for this client alone."""
@@ -161,6 +174,11 @@ class Member:
         self.delivery.leave_out(start, start + len(records))
         self.room.bell.ring()
 
+    def send(self, nick: str, letter: str, done: str) -> None:
+        """Put a letter into a mailbox, and answer `done`. Raises Undeliverable."""
+        self.room.roster.send(nick, letter.encode())
+        self.answer(done)
+
     def leave(self, ending: int, reason: str = "", seconds: float = FLUSH) -> None:
         """Say no more; be gone once all is sent, or after some seconds."""
         if not self._leave_by:
@@ -190,6 +208,8 @@ class Member:
                 self._on_socket(events)
             elif self._mailbox and fd == self._mailbox.fileno():
                 self._on_mail()
+            else:
+                self._on_other()
         if self._arrival:
             self._arrival.go_on()
         if not self._arrival:
@@ -221,14 +241,16 @@ class Member:
         if self._arrival:
             moments.append(self._arrival.deadline)
         elif self.lines:
-            if not self.delivery.crowded:
+            if self._broken:  # perhaps with answers that nobody takes any more
+                moments.append(self._silent_from)
+            if not self.held:
                 moments.append(now + self._rate.seconds_to_wait())
-        elif self.over and not self._leave_by:
+        elif self.over and not self._leave_by and self._may_leave:
             moments.append(now)
         return max(0.0, min(moments) - now) if moments else None
 
     def _set_mask(self) -> None:
-        reads = not (self.over or len(self.lines) > self._may_keep() or self.delivery.crowded)
+        reads = not self.over and self._takes_more()
         mask = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if self._blocked else 0)
         if mask != self._mask and not self._broken:
             self._mine.modify(self.sock.fileno(), mask)
@@ -239,8 +261,17 @@ class Member:
             self._mine.modify(self._mailbox.fileno(), select.EPOLLIN if takes_mail else 0)
             self._takes_mail = takes_mail
 
-    def _may_keep(self) -> int:
-        return KEPT if self._arrival else 0
+    def _takes_more(self) -> bool:
+        """Whether what the client says is read now."""
+        return len(self.lines) <= (KEPT if self._arrival else 0) and not self.delivery.crowded
+
+    @property
+    def _may_leave(self) -> bool:
+        """Whether all that was said is carried out."""
+        return True
+
+    def _on_other(self) -> None:
+        """Something else that is waited for: nothing, here."""
 
     def _on_socket(self, events: int) -> None:
         if events & select.EPOLLIN:
@@ -285,6 +316,10 @@ class Member:
 
     def _speak(self) -> None:
         """Carry out what was said, as far as its rate allows."""
+        if self._broken and self.lines and time.monotonic() >= self._silent_from:
+            count = self.lines.count(b"\n")
+            self._reason += f", {count} lines were not said"
+            self.lines = b""
         while self.lines and not self._leave_by:
             wanted = self.lines.count(b"\n")
             count = self._rate.allowed(wanted)
@@ -306,7 +341,7 @@ class Member:
                 self.lines = rest + self.lines
                 return
         self._slowed = False
-        if self.over and not self._leave_by:
+        if self.over and not self._leave_by and self._may_leave:
             if self._broken:
                 self.leave(page.LOST, self._reason, 0)
             else:
@@ -373,6 +408,7 @@ class Member:
             self.leave(page.LOST, reason, 0)
         else:
             self._reason = reason
+            self._silent_from = time.monotonic() + LAST_WORDS
             self.lines += self._receiver.end(cut_off=True)
 
     def _has_ended(self) -> bool:

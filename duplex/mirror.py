@@ -34,6 +34,7 @@ from duplex.store.errors import Diverged, Gap, OtherRoom, Refused, Unreachable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from duplex.store.entry import Entry
     from duplex.store.position import Position
@@ -114,7 +115,7 @@ class Mirror:
         self._count = SEARCHED
         self._shares = False
 
-    def run(self) -> None:
+    def run(self) -> NoReturn:
         """Copy until StoreError or TranscriptError says why that cannot go on."""
         while True:
             self.go_on()

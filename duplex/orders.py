@@ -32,7 +32,7 @@ def carry_out(member: Member, lines: bytes) -> bytes:
         member.say(lines)
         return b""
     said, waiting = b"", lines.split(b"\n")[-2::-1]  # the first is the last
-    while waiting and not member.leaving and not member.delivery.crowded:
+    while waiting and not member.leaving and not member.held:
         name, argument = split(waiting.pop())
         if not name:
             said += argument + b"\n"
@@ -47,7 +47,7 @@ def carry_out(member: Member, lines: bytes) -> bytes:
 
 
 def _order(member: Member, name: str, argument: str) -> None:
-    order = _ORDERS.get(name) or (_OPERATORS.get(name) if member.operator else None)
+    order = member.orders.get(name) or (member.operators.get(name) if member.operator else None)
     if order:
         order(member, argument)
     else:
@@ -60,7 +60,11 @@ def _help(member: Member, _argument: str) -> None:
 
 
 def _who(member: Member, _argument: str) -> None:
-    names = member.room.roster.who()
+    tell_who(member, member.room.roster.who())
+
+
+def tell_who(member: Member, names: list[str]) -> None:
+    """Everybody who is here."""
     for at in range(0, len(names), NAMES_A_LINE):
         head = "and" if at else are_here(len(names))
         member.answer(f"{head}: {', '.join(names[at : at + NAMES_A_LINE])}")
@@ -109,9 +113,12 @@ def _msg(member: Member, argument: str) -> None:
     if not nick or not text.strip():
         member.answer("/msg takes NICK TEXT")
         return
+    _send(member, nick, f"--{member.nick}- {text}", f"you told {nick}: {text}")
+
+
+def _send(member: Member, nick: str, letter: str, done: str) -> None:
     try:
-        member.room.roster.send(nick, f"--{member.nick}- {text}".encode())
-        member.answer(f"you told {nick}: {text}")
+        member.send(nick, letter, done)
     except (NickError, Undeliverable) as error:
         member.answer(str(error))
 
@@ -138,10 +145,10 @@ def _kick(member: Member, argument: str) -> None:
         if same_nick(nick) == HOST:
             member.answer("you keep this room: /close ends it")
             return
-        member.room.roster.send(nick, f"k{HOST}{': ' if why else ''}{why}".encode())
-        member.answer(f"{nick} is to go")
-    except (NickError, Undeliverable) as error:
+    except NickError as error:
         member.answer(str(error))
+        return
+    _send(member, nick, f"k{HOST}{': ' if why else ''}{why}", f"{nick} is to go")
 
 
 def _ask_host(word: str, needs_address: bool) -> Callable[[Member, str], None]:
@@ -159,7 +166,7 @@ def _ask_host(word: str, needs_address: bool) -> Callable[[Member, str], None]:
     return order
 
 
-_ORDERS: dict[str, Callable[[Member, str], None]] = {
+ORDERS: dict[str, Callable[[Member, str], None]] = {
     "help": _help,
     "who": _who,
     "nick": _nick,
@@ -167,7 +174,7 @@ _ORDERS: dict[str, Callable[[Member, str], None]] = {
     "history": _history,
     "quit": _quit,
 }
-_OPERATORS: dict[str, Callable[[Member, str], None]] = {
+OPERATORS: dict[str, Callable[[Member, str], None]] = {
     "kick": _kick,
     "ban": _ask_host("ban", needs_address=True),
     "unban": _ask_host("unban", needs_address=True),

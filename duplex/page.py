@@ -41,6 +41,7 @@ class Seat(ctypes.Structure):
         ("_name_1", ctypes.c_char * 136),
         ("_address", ctypes.c_char * 72),
         ("_reason", ctypes.c_char * 256),
+        ("connection", ctypes.c_uint64),  # in the store, where the room has one; 0: none yet
     )
 
     pid: int
@@ -49,6 +50,7 @@ class Seat(ctypes.Structure):
     offset: int
     session: int
     joined: float
+    connection: int
     _which: int
     _name_0: bytes
     _name_1: bytes

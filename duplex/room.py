@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from duplex.host import Host
     from duplex.protection import Protection
 
 EXAMPLE = """\
@@ -30,14 +31,23 @@ example:
                                  or: nc 127.0.0.1 5000
   duplex room 5000 --code        only for those who are told the code: duplex connect --code
   duplex room 5000 --host 0.0.0.0 --log ~/lobby.log --name lobby
+  duplex room 5000 --name lobby --redis redis://HOST:6379/0      on each of many machines: one room
 """
 LOG = "logs/client_input.log"
 SPARE_SEATS = 8  # for the operator, and for members that have ended and are not reaped yet
 BURST = 100  # lines that may be said at once, whatever the rate
 BACKLOG = 1024  # connections that the kernel accepts for us while we are busy
 MIB = 1 << 20
+STORE = "DUPLEX_REDIS"  # the environment's, so that no password need be on a command line
 # What options take at least.
-LOWEST = {"history": 0, "max_members": 1, "max_per_address": 0, "max_handshakes": 0, "rate": 0}
+LOWEST = {
+    "history": 0,
+    "max_members": 1,
+    "max_per_address": 0,
+    "max_handshakes": 0,
+    "rate": 0,
+    "keep": 0,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +93,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     protection.add_listening_arguments(parser)
     add("--user", metavar="NAME", help="for root: who the room runs as, once it listens")
     add("--allow-root", action="store_true", help="let the room run as root")
+    add(
+        "--redis",
+        metavar="URL",
+        default=os.environ.get(STORE),
+        help=f"one room, --name, on many machines, by this Redis or Valkey (${STORE})",
+    )
+    add("--keep", metavar="N", type=int, default=0, help="with --redis: entries kept there (all)")
     add("--plain", action="store_true", help="no interactive screen")
 
 
@@ -90,20 +107,31 @@ def run(options: argparse.Namespace) -> int:
     """Keep a room until it is closed; the exit status."""
     check(options)
     become = user.choose(options.user, options.allow_root)
-    from duplex.host import Host  # with all that members need, for it to be there before the fork
-
+    host_type, room_type = _kind(options)
     protected, code = protection.listening(options)
     host = protected.hosts if options.host is None else options.host
     listener = tcp.Listener(host, options.port, BACKLOG)
     if become:
         user.become(become)
     transcript = Transcript.open(options.log)
-    room = Room(options, listener.address[1], transcript, protected)
+    room = room_type(options, listener.address[1], transcript, protected)
     if transcript.mended:
         say_status(f"{options.log}: {transcript.mended} bytes of a torn record were cut back")
     if code:
         say_status(f"the code: {code}")
-    return Host(room, listener, options).run()
+    return host_type(room, listener, options).run()
+
+
+def _kind(options: argparse.Namespace) -> tuple[type[Host], type[Room]]:
+    """With all that members need, for it to be there before the fork."""
+    if options.redis:
+        from duplex.store.host import SharedHost
+        from duplex.store.room import SharedRoom
+
+        return SharedHost, SharedRoom
+    from duplex.host import Host
+
+    return Host, Room
 
 
 def check(options: argparse.Namespace) -> None:
@@ -116,6 +144,10 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--max-lag takes a number of bytes from {MIB}")
     if options.name is not None and (not options.name.isprintable() or not options.name.strip()):
         raise UsageError("--name takes a name that can be shown")
+    if options.redis and options.name is None:
+        raise UsageError("--redis needs --name: what the room is called in the store")
+    if options.keep and not options.redis:
+        raise UsageError("--keep is for a room in a store (--redis)")
 
 
 class Room:
@@ -141,7 +173,7 @@ class Room:
         )
         self.transcript = transcript  # the host's description; each member opens its own
         secret, self.secret_fd = open_secret(options.log)
-        self.keys = Keys(secret)
+        self.keys = Keys(self.settle(options, secret))
         self.page = Page.make(options.max_members + SPARE_SEATS)
         transcript.share(self.page, synced=options.fsync == "always")
         self.roster = Roster(f"room-{port}", self.page)
@@ -150,6 +182,10 @@ class Room:
         self.protection = protected
         # read again at SIGHUP, which then closes nothing
         self.tls = protected if isinstance(protected, protection.Certified) else None
+
+    def settle(self, _options: argparse.Namespace, secret: bytes) -> bytes:
+        """Before anything of the transcript is shared, but nobody else's room: what signs keys."""
+        return secret
 
     @property
     def protected(self) -> bool:

@@ -44,6 +44,13 @@ class Undeliverable(DuplexError):
     """A letter was not put in its mailbox; the text says why."""
 
 
+class Nobody(Undeliverable):
+    """There is no such mailbox here."""
+
+    def __init__(self, nick: str) -> None:
+        super().__init__(f"nobody here is called {nick}")
+
+
 def prepare_nick(text: str) -> str:
     """`text` as a nick is written (RFC 8266, case preserved). Raises NickError."""
     return _by_profile("NicknameCasePreserved", text)
@@ -183,7 +190,7 @@ class Roster:
             except BlockingIOError:
                 raise Undeliverable(f"{nick} has a full mailbox; try again later") from None
             except (FileNotFoundError, ConnectionRefusedError):
-                raise Undeliverable(f"nobody here is called {nick}") from None
+                raise Nobody(nick) from None
             except OSError as error:
                 raise Undeliverable(f"not delivered to {nick}: {reason_of(error)}") from None
 

@@ -44,6 +44,7 @@ class Transcript:
         self.path = path
         self.fd = fd
         self.mended = 0  # bytes of a torn tail that were cut back when it was opened
+        self.first = 0  # the offset of its first record: a copy may begin with a hole (mirror.py)
         self._regular = regular  # a file, and no device
         self._committed: Committed | None = None
         self._synced = False
@@ -81,6 +82,7 @@ class Transcript:
             raise TranscriptError(self.path, reason_of(error)) from None
         again = Transcript(self.path, fd, self._regular)
         again._committed, again._synced = self._committed, self._synced
+        again.first = self.first
         return again
 
     def share(self, committed: Committed, synced: bool) -> None:
@@ -140,8 +142,8 @@ class Transcript:
     def back(self, count: int, end: int) -> int:
         """The offset of the last `count` records before `end`, or of the first there is."""
         start = end
-        while count > 0 and start > 0:
-            before = max(0, start - _LOOK_BACK)
+        while count > 0 and start > self.first:
+            before = max(self.first, start - _LOOK_BACK)
             block = os.pread(self.fd, start - before, before)
             at = len(block) - (start == end)  # the last newline ends the last record
             while count > 0 and (at := block.rfind(b"\n", 0, at)) >= 0:
@@ -158,7 +160,9 @@ class Transcript:
 
     def is_start(self, offset: int) -> bool:
         """Whether a record can start there: at the beginning, or right after a newline."""
-        return offset == 0 or os.pread(self.fd, 1, offset - 1) == b"\n"
+        if offset <= self.first:
+            return offset == self.first
+        return os.pread(self.fd, 1, offset - 1) == b"\n"
 
     def close(self) -> None:
         os.close(self.fd)

@@ -227,6 +227,8 @@ local person = get(connection)
 if op == 'claim' then
   local nick, key, text = ARGV[9], ARGV[10], ARGV[11]
   if not person then
+    local other = call('HGET', sessions, session)
+    if other and other ~= connection then return {'moved'} end
     person = {h = host, s = session, t = string.format('%%.6f', now)}
   elseif nick == '' or nick == person.n then
     return {'ok', person.n, here(), -1}
@@ -289,7 +291,7 @@ if op == 'resume' then
   local start = event({text})
   if former then
     remove(other, former)
-    if former.h ~= host then post(former, 't') end
+    if former.h ~= host then post(former, 't' .. other) end
   end
   if person.k and person.k ~= key then call('HDEL', nicks, person.k) end
   person.n, person.k, person.s, person.e = nick, key, session, integer(start)

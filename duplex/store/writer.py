@@ -24,6 +24,7 @@ from duplex.store.script import BEAT
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from duplex.store.shared import Answer, Call, Shared
 
@@ -63,7 +64,7 @@ class Writer:
         self._calls.register(listener.fileno(), select.EPOLLIN)
         self._all.register(self._calls.fileno(), select.EPOLLIN)
 
-    def run(self) -> None:
+    def run(self) -> NoReturn:
         """Serve until StoreError says why that cannot go on."""
         while True:
             self.go_on()

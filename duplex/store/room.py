@@ -1,0 +1,86 @@
+"""A room in a store: what its processes on this host share, besides what those of any room do.
+
+Made by the host before its first fork, with a connection to the store that is closed again. Before
+anything of the transcript is shared it is made a copy of the room that can go on.
+"""
+
+from __future__ import annotations
+
+import os
+
+from duplex.mirror import Mirror, first_record, settle
+from duplex.room import Room
+from duplex.roster import Undeliverable
+from duplex.store.address import Address
+from duplex.store.position import Position
+from duplex.store.shared import Shared
+from duplex.store.writer import Writer, listen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import NoReturn
+
+_WRITER = "writer"  # in the roster's directory: what the pens call
+
+
+class SharedRoom(Room):
+    """`host_id` is another each time that a host is started."""
+
+    def settle(self, options: argparse.Namespace, _secret: bytes) -> bytes:
+        """Raises StoreError; waits for nothing."""
+        self._address = Address(options.redis)
+        self._keep: int = options.keep
+        self._synced = options.fsync == "always"
+        self.host_id = os.urandom(8).hex()
+        shared = self._shared()
+        try:
+            found = shared.find()
+            assert found  # it is made if there is none
+            self._id = found.id
+        finally:
+            shared.close()
+        position = Position(self.transcript.path)
+        settle(self.transcript, position, found, self.name)
+        position.close()
+        self.transcript.first = first_record(self.transcript.fd)
+        return found.secret
+
+    def open_writers_door(self) -> None:
+        """The host, once: it stays open whatever becomes of a writer."""
+        self.writers_door = listen(self.calls)
+
+    @property
+    def calls(self) -> str:
+        """The path that pens call."""
+        return f"/proc/self/fd/{self.roster.fd}/{_WRITER}"
+
+    def write(self) -> NoReturn:
+        """All that the writer does. Raises StoreError."""
+        Writer(self._shared(), self.writers_door, known=lambda: self.page.watermark).run()
+
+    def mirror(self) -> NoReturn:
+        """All that the mirror does. Raises StoreError, TranscriptError."""
+        Mirror(
+            self._shared(),
+            self.transcript.reopen(),
+            Position(self.transcript.path),
+            self.page,
+            synced=self._synced,
+            ring=self.bell.ring,
+            deliver=self._deliver,
+            tell=self.tell_operator,
+        ).run()
+
+    def _shared(self) -> Shared:
+        """A process's own; connects at its first call."""
+        shared = Shared(self._address, self.name, self.host_id, self._keep)
+        shared.room_id = getattr(self, "_id", "")
+        return shared
+
+    def _deliver(self, nick: str, letter: bytes) -> None:
+        try:
+            self.roster.send(nick, letter)
+        except Undeliverable as error:
+            if letter[:1] == b"-":  # what was said to it alone; its sender may be on another host
+                self.tell_log(f"a private message from another host was lost: {error}")
