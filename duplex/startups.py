@@ -8,7 +8,9 @@ And as PerSourceMaxStartups does: one source has a quarter of them at most. Know
 
 from __future__ import annotations
 
-import random
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import random
 
 START = 3  # dropping begins at this part of the limit
 RATE = 0.3  # with this probability, which rises linearly to 1 at the limit
@@ -20,6 +22,8 @@ class Startups:
     """A limit of unfinished handshakes; 0 is none."""
 
     def __init__(self, limit: int, rng: random.Random | None = None) -> None:
+        import random  # not above: what every room imports costs each member some memory
+
         self.limit = limit
         self._rng = rng or random.Random()
         self._start = -(-limit // START)
