@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from proxy import Proxy
 from support import DUPLEX, ROOM, Duo, Program, children, port_of, records, until
 
 
@@ -41,3 +42,21 @@ def said_by(nick: str, log: Path) -> list[str]:
 def members(host: Program) -> list[int]:
     """The processes that serve the clients: the oldest child of a host is its flusher."""
     return sorted(children(host.pid))[1:]
+
+
+def talk_while_cut(host: Program, between: Proxy, ann: Program, bob: Program, count: int) -> None:
+    """Numbered lines each way, and a cut of ann's connection every few KiB: all arrive, once."""
+    between.most = 60_000
+    between.cut()
+    for number in range(0, count, 100):
+        lines = range(number, number + 100)
+        ann.type("".join(f"a{n}\n" for n in lines))
+        bob.type("".join(f"b{n}\n" for n in lines))
+    ann.end_input()
+    bob.end_input()
+    assert bob.status() == 0
+    assert ann.status(60) == 0, ann.err
+    log = log_of(host)
+    assert said_by("ann", log) == [f"a{n}" for n in range(count)]
+    assert said_by("bob", log) == [f"b{n}" for n in range(count)]
+    assert log.read_bytes().startswith(heard_by(ann).read_bytes())

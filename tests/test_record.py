@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from duplex.errors import UsageError
 from duplex.record import STAMP_LENGTH, check_nick, could_be_torn, event, parse, said, stamp

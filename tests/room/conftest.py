@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from proxy import Proxy
 from room_support import Room
 from support import Duo
 
@@ -28,3 +30,17 @@ def open_room(duo: Duo) -> Iterator[Callable[..., Room]]:
 def room(open_room: Callable[..., Room]) -> Room:
     """One without a limit of lines a second."""
     return open_room()
+
+
+@pytest.fixture
+def proxy(rng: random.Random) -> Iterator[Callable[[int], Proxy]]:
+    """Somebody between a client and its room, who cuts connections."""
+    made: list[Proxy] = []
+
+    def start(port: int) -> Proxy:
+        made.append(Proxy(port, rng))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()

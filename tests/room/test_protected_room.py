@@ -3,47 +3,35 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import protected_support
 import pytest
-from client_support import heard_by, join, log_of, said_by, start_room
+from client_support import heard_by, join, log_of, said_by, start_room, talk_while_cut
+from protected_support import WRONG, environment
 from proxy import Proxy
 from support import DEADLINE, DUPLEX, Duo, Program, alive, children, events, needs, until
 from tls_support import certificates
 
-CODE = "walrus-gizmo-tulip-abacus"
 
+class Kind(protected_support.Kind):
+    """The same for a room."""
 
-class Kind:
-    """A way to protect a room: the options of both sides, and what they say of it."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        if kind == "code":
-            self.room = ["--code"]
-            self.client = ["--code"]
-            self.name = "encrypted, code"
-        else:
-            certs = certificates()
-            self.room = ["--tls-cert", certs.cert("good"), "--tls-key", certs.key("good")]
-            self.client = ["--tls-ca", certs.cert("ca")]
-            self.name = "encrypted, TLS, certificate of localhost"
-        self.options: dict[str, Any] = {"env": {**os.environ, "DUPLEX_CODE": CODE}}
+    options: ClassVar[dict[str, Any]] = {"env": environment()}
 
     def start(self, duo: Duo, *args: str) -> tuple[Program, int]:
-        return start_room(duo, *self.room, *args, **self.options)
+        return start_room(duo, *self.listening, *args, **self.options)
 
     def join(self, duo: Duo, port: int, nick: str, *args: str) -> Program:
-        return join(duo, port, nick, *self.client, *args, **self.options)
+        return join(duo, port, nick, *self.calling, *args, **self.options)
 
 
 @pytest.fixture(params=["code", "tls"])
@@ -51,23 +39,10 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     return Kind(request.param)
 
 
-@pytest.fixture
-def proxy(rng: random.Random) -> Iterator[Callable[[int], Proxy]]:
-    made: list[Proxy] = []
-
-    def start(port: int) -> Proxy:
-        made.append(Proxy(port, rng))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.close()
-
-
 def test_two_talk_and_keep_the_same_records(duo: Duo, kind: Kind) -> None:
     host, port = kind.start(duo)
     ann, bob = kind.join(duo, port, "ann"), kind.join(duo, port, "bob")
-    assert f"connected to 127.0.0.1:{port}, {kind.name}\n" in ann.err
+    assert f"connected to 127.0.0.1:{port}, {kind.name_calling}\n" in ann.err
     until(lambda: b"bob entered" in ann.out)
     ann.type("hello\n/msg bob psst\n")
     until(lambda: b"-ann- psst" in bob.out)
@@ -91,22 +66,8 @@ def test_a_connection_cut_at_any_byte_loses_and_doubles_nothing(
     ann = kind.join(duo, between.port, "ann")
     bob = kind.join(duo, port, "bob")
     until(lambda: b"bob entered" in ann.out)
-    between.most = 60_000
-    between.cut()
-    count = 3000
-    for number in range(0, count, 100):
-        lines = range(number, number + 100)
-        ann.type("".join(f"a{n}\n" for n in lines))
-        bob.type("".join(f"b{n}\n" for n in lines))
-    ann.end_input()
-    bob.end_input()
-    assert bob.status() == 0
-    assert ann.status(60) == 0, ann.err
+    talk_while_cut(host, between, ann, bob, 3000)
     assert between.cuts > 3
-    log = log_of(host)
-    assert said_by("ann", log) == [f"a{n}" for n in range(count)]
-    assert said_by("bob", log) == [f"b{n}" for n in range(count)]
-    assert log.read_bytes().startswith(heard_by(ann).read_bytes())
 
 
 def test_a_relay_ends_with_its_client(duo: Duo, kind: Kind, proxy: Callable[[int], Proxy]) -> None:
@@ -155,7 +116,7 @@ def test_who_comes_plain_reads_why_not_and_is_closed(duo: Duo, kind: Kind) -> No
 
 def test_who_is_protected_says_nothing_in_a_plain_room(duo: Duo, kind: Kind) -> None:
     host, port = start_room(duo)
-    command = [*DUPLEX, "connect", "127.0.0.1", str(port), *kind.client]
+    command = [*DUPLEX, "connect", "127.0.0.1", str(port), *kind.calling]
     ann = duo.start(command, "ann", **kind.options)
     ann.type("a secret\n")
     assert ann.status() == 1
@@ -170,7 +131,7 @@ def test_a_wrong_code_is_told_to_both_and_costs_nobody_else_anything(duo: Duo) -
     kind = Kind("code")
     host, port = kind.start(duo)
     ann = kind.join(duo, port, "ann")
-    wrong = {"env": {**os.environ, "DUPLEX_CODE": "some other code"}}
+    wrong = {"env": environment(WRONG)}
     command = [*DUPLEX, "connect", "--code", "127.0.0.1", str(port)]
     eve = duo.start(command, "eve", **wrong)
     assert eve.status() == 1
@@ -270,12 +231,10 @@ def test_a_room_that_closes_does_not_wait_for_handshakes(duo: Duo, kind: Kind) -
 
 
 def test_the_code_is_printed_once_and_three_letters_of_each_word_do(duo: Duo) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "DUPLEX_CODE"}
-    host, port = start_room(duo, "--code", env=environment)
+    host, port = start_room(duo, "--code", env=environment(None))
     (code,) = re.findall(r"^the code: (\S+)$", host.err, re.MULTILINE)
     short = " ".join(word[:3] for word in code.split("-"))
-    environment["DUPLEX_CODE"] = short
-    ann = join(duo, port, "ann", "--code", env=environment)
+    ann = join(duo, port, "ann", "--code", env=environment(short))
     ann.type("hello\n")
     until(lambda: said_by("ann", log_of(host)) == ["hello"])
     shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
