@@ -78,7 +78,9 @@ def _log(directory: Path) -> Check:
         shower = Plain(shown.append, True) if whole else Json(shown.append)
         if how & 3 == 2:
             shower = Stats(shown.append)
-        Log([(Source(str(path)), matcher)]).show_all(shower)
+        reading = Source(str(path))
+        Log([(reading, matcher)]).show_all(shower)
+        os.close(reading._fd)  # a process has one, for as long as it lives
         shower.end()
         lines = are_safe_lines(b"".join(shown), ANY_LENGTH)
         if isinstance(shower, Json):
@@ -154,6 +156,8 @@ def _merged(directory: Path) -> Check:
         shown: list[bytes] = []
         shower = _KINDS[how // 4 % 3](shown.append, *([True] if how // 4 % 3 == 0 else []))
         Log(files).show_all(shower)
+        for reading, _ in files:
+            os.close(reading._fd)
         shower.end()
         are_safe_lines(b"".join(shown), ANY_LENGTH)
         if how & 64:
