@@ -1,4 +1,5 @@
-"""Connecting again: the same address, after a while, a longer one each time it was in vain.
+"""Connecting again: the next host of a room, or the same if it has one, after a while, a longer
+one each time that all were tried in vain.
 
 Runs in the child of a talk whose connection was lost; its parent may have an event loop running,
 and forks no more. Knows nothing of what is said on a connection.
@@ -27,10 +28,13 @@ FORGOTTEN = 3600.0  # s after which one is: connections are also lost without an
 
 
 class Again:
-    """One side's way back to an address. `timeout` is what each of its addresses gets, in s."""
+    """One side's way back. `timeout` is what each address of a host gets, in s."""
 
-    def __init__(self, host: str, port: int, timeout: float, protection: Protection) -> None:
-        self._host = host
+    def __init__(self, hosts: list[str], port: int, timeout: float, protection: Protection) -> None:
+        """The first of the hosts is the one whose connection is there."""
+        self._hosts = hosts
+        self._at = 0  # which of them was tried last
+        self._tried = 0  # in vain, since the wait was last doubled
         self._port = port
         self._timeout = timeout
         self._protection = protection
@@ -51,9 +55,14 @@ class Again:
             # Not all who lost the same room at the same instant come back at the same instant.
             if wait(report.stops, self._delay * random.uniform(0.5, 1)):
                 raise Stopped
-            self._delay = min(self._delay * 2, BACKOFF_LIMIT)
+            self._at = (self._at + 1) % len(self._hosts)
+            self._tried += 1
+            if self._tried % len(self._hosts) == 0:
+                self._delay = min(self._delay * 2, BACKOFF_LIMIT)
+            host = self._hosts[self._at]
+            self._protection.calls(host)
             try:
-                sock = tcp.connect(self._host, self._port, self._timeout, report.signals)
+                sock = tcp.connect(host, self._port, self._timeout, report.signals)
             except UnableToConnect:
                 continue
             except Interrupted:
@@ -74,6 +83,7 @@ class Again:
     def succeeded(self) -> None:
         """The connection has proved to be what it should: the next loss starts anew."""
         self._delay = BACKOFF
+        self._tried = 0
 
     def _channel(self, sock: socket.socket, report: Report) -> Channel:
         shaken = self._protection.call()

@@ -28,12 +28,17 @@ example:
   duplex connect --retry --verbatim HOST 8000 < file
   duplex connect --code HOST 8000            it listens with --code: the code is asked for
   duplex connect --nick ann 127.0.0.1 5000   in a room (duplex room 5000): be called ann there
+  duplex connect alpha,beta,gamma 5000       one room on many hosts: whichever answers
 """
 LOG = "logs/server_input.log"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("host", metavar="HOST", help="a name, an IPv4 or an IPv6 address")
+    parser.add_argument(
+        "host",
+        metavar="HOST[,HOST...]",
+        help="a name, an IPv4 or an IPv6 address; of many hosts of one room the next is tried",
+    )
     parser.add_argument("port", metavar="PORT", type=int)
     parser.add_argument(
         "--timeout",
@@ -68,13 +73,17 @@ def run(options: argparse.Namespace) -> int:
     transcript = None if options.no_log else Transcript.open(options.log)
     signals = Signals()
     protected = protection.calling(options, signals)
-    sock = _connected(options, signals)
+    hosts = options.host.split(",")
+    if not all(hosts):
+        raise UsageError("HOST,HOST,... takes names without spaces between them")
+    sock, at = _connected(hosts, options, signals)
+    protected.calls(hosts[at])
     peer = tcp.where(sock.getpeername())
     tcp.prepare(sock)
     channel = _channel(sock, protected, signals)
     begun = f"connected to {peer}"
     say_status(f"{begun}, {channel.name}")
-    where = options.host, options.port, options.timeout
+    where = [*hosts[at:], *hosts[:at]], options.port, options.timeout
     again = None if options.no_retry else Again(*where, protected)
     talk = Joined(sock, channel, peer, options, signals, transcript, record.event(begun), again)
     del channel  # each half of it is to be in one process alone
@@ -101,15 +110,21 @@ def _channel(sock: socket.socket, protected: Protection, signals: Signals) -> Ch
         raise Interrupted(signals.received) from None
 
 
-def _connected(options: argparse.Namespace, signals: Signals) -> socket.socket:
+def _connected(
+    hosts: list[str], options: argparse.Namespace, signals: Signals
+) -> tuple[socket.socket, int]:
+    """To the first of the hosts that answers; which one that is."""
     delay = BACKOFF
     while True:
-        try:
-            return tcp.connect(options.host, options.port, options.timeout, signals)
-        except UnableToConnect as error:
-            if not options.retry:
-                raise
-            if delay == BACKOFF:
-                say_status(f"{error}; trying again until it answers")
+        for at, host in enumerate(hosts):
+            try:
+                return tcp.connect(host, options.port, options.timeout, signals), at
+            except UnableToConnect as error:
+                if at + 1 < len(hosts):
+                    say_status(f"{error}; trying {hosts[at + 1]}")
+                elif not options.retry:
+                    raise
+                elif delay == BACKOFF:
+                    say_status(f"{error}; trying again until it answers")
         pause(delay, signals)
         delay = min(delay * 2, BACKOFF_LIMIT)

@@ -61,7 +61,8 @@ def settle(transcript: Transcript, position: Position, room: Room, name: str) ->
             if position.room or end:
                 raise OtherRoom(transcript.path, name)
             position.belong(room.id)
-        if not position.known:  # nobody has seen anything of it
+        if not position.known or (position.entry == FIRST and end <= first_record(transcript.fd)):
+            # nobody has seen anything of it
             os.ftruncate(transcript.fd, 0)
             if room.first:
                 os.ftruncate(transcript.fd, room.first - 1)

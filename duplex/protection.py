@@ -34,6 +34,9 @@ class Protection:
         """The handshake for who has called. None: a plain channel, which needs none."""
         return None
 
+    def calls(self, host: str) -> None:
+        """The next `call` is for that host."""
+
     def call(self) -> wire.Handshake | None:
         """The handshake for calling."""
         return None
@@ -108,6 +111,9 @@ class Certifying(Protection):
         self._host = host
         self._pin = certificate.parse_pin(pin) if pin else None
         self._context = certificate.client_context(ca, pinned=pin is not None)
+
+    def calls(self, host: str) -> None:
+        self._host = host
 
     def call(self) -> tls.Client:
         return self._tls.Client(self._context, self._host, self._pin)

@@ -10,7 +10,7 @@ import argparse
 import os
 from contextlib import suppress
 
-from duplex import protection, tcp, user
+from duplex import activation, protection, tcp, user
 from duplex.bell import Bell
 from duplex.errors import UsageError, say_status
 from duplex.page import Page
@@ -36,6 +36,7 @@ example:
 LOG = "logs/client_input.log"
 SPARE_SEATS = 8  # for the operator, and for members that have ended and are not reaped yet
 BURST = 100  # lines that may be said at once, whatever the rate
+KEPT_AT_LEAST = 1000  # entries in the store: a host that falls further behind has to end
 BACKLOG = 1024  # connections that the kernel accepts for us while we are busy
 MIB = 1 << 20
 STORE = "DUPLEX_REDIS"  # the environment's, so that no password need be on a command line
@@ -110,7 +111,10 @@ def run(options: argparse.Namespace) -> int:
     host_type, room_type = _kind(options)
     protected, code = protection.listening(options)
     host = protected.hosts if options.host is None else options.host
-    listener = tcp.Listener(host, options.port, BACKLOG)
+    if given := activation.sockets():  # by whoever started us: they decide where it is
+        listener = tcp.Listener.inherited(given)
+    else:
+        listener = tcp.Listener(host, options.port, BACKLOG)
     if become:
         user.become(become)
     transcript = Transcript.open(options.log)
@@ -148,6 +152,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--redis needs --name: what the room is called in the store")
     if options.keep and not options.redis:
         raise UsageError("--keep is for a room in a store (--redis)")
+    if 0 < options.keep < KEPT_AT_LEAST:
+        raise UsageError(f"--keep takes 0, for all, or a number from {KEPT_AT_LEAST}")
 
 
 class Room:

@@ -83,6 +83,15 @@ class Listener:
             self.close()
             raise UnableToListen(where((host, port)), reason_of(error)) from None
 
+    @classmethod
+    def inherited(cls, sockets: list[socket.socket]) -> Listener:
+        """Of sockets that listen already: systemd's, say."""
+        listener = cls.__new__(cls)
+        listener._backlog, listener._sockets = socket.SOMAXCONN, sockets
+        for sock in sockets:
+            sock.setblocking(False)
+        return listener
+
     @property
     def sockets(self) -> list[socket.socket]:
         """One for each address; they do not block."""

@@ -22,13 +22,15 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER
 class Client:
     """A bare socket in a room: it is sent what nc would be, and reads only when it is asked to."""
 
-    def __init__(self, port: int, address: str = "127.0.0.1", buffer: int = 0) -> None:
+    def __init__(
+        self, port: int, address: str = "127.0.0.1", buffer: int = 0, to: str = "127.0.0.1"
+    ) -> None:
         self.sock = socket.socket()
         self.sock.settimeout(DEADLINE)
         if buffer:  # bytes that its kernel keeps of what it does not read
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.sock.bind((address, 0))
-        self.sock.connect(("127.0.0.1", port))
+        self.sock.connect((to, port))
         self.place = "{}:{}".format(*self.sock.getsockname())
         self.heard = b""
         self._seen = 0

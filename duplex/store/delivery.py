@@ -22,7 +22,9 @@ class Held(Delivery):
     @property
     def _end(self) -> int:
         watermark = self._page.watermark
-        return watermark if self.hold is None or self.echo else min(watermark, self.hold)
+        if self.hold is None or self.echo:
+            return watermark
+        return min(watermark, max(self.hold, self.offset))  # own records before may be left out
 
     def _skip_own(self) -> None:
         watermark = self._page.watermark

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 
+from duplex.errors import say_status
 from duplex.mirror import Mirror, first_record, settle
 from duplex.room import Room
 from duplex.roster import Undeliverable
 from duplex.store.address import Address
+from duplex.store.errors import Gap
 from duplex.store.position import Position
 from duplex.store.shared import Shared
 from duplex.store.writer import Writer, listen
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     import argparse
     from typing import NoReturn
 
+    from duplex.transcript import Committed, Transcript
+
+TRIES = 10  # to find the beginning of what is kept, while that is being trimmed
 _WRITER = "writer"  # in the roster's directory: what the pens call
 
 
@@ -32,23 +37,36 @@ class SharedRoom(Room):
         self._address = Address(options.redis)
         self._keep: int = options.keep
         self._synced = options.fsync == "always"
+        self._has_people = False  # whom the bell would wake
         self.host_id = os.urandom(8).hex()
-        shared = self._shared()
+        shared, position = self._shared(), Position(self.transcript.path)
         try:
-            found = shared.find()
-            assert found  # it is made if there is none
-            self._id = found.id
+            for again in reversed(range(TRIES)):
+                found = shared.find()
+                assert found  # it is made if there is none
+                self._id, secret = found.id, found.secret
+                settle(self.transcript, position, found, self.name)
+                try:
+                    self._copy_some(shared, position)
+                    break
+                except Gap:  # a new copy, of which the beginning was trimmed just now
+                    if not again:
+                        raise
         finally:
             shared.close()
-        position = Position(self.transcript.path)
-        settle(self.transcript, position, found, self.name)
-        position.close()
+            position.close()
         self.transcript.first = first_record(self.transcript.fd)
-        return found.secret
+        return secret
+
+    def _copy_some(self, shared: Shared, position: Position) -> None:
+        """So much that the mirror will find where to go on, though the room is being trimmed."""
+        copying = self._mirror(shared, self.transcript, position, _Committed())
+        copying.go_on(wait=0)
 
     def open_writers_door(self) -> None:
         """The host, once: it stays open whatever becomes of a writer."""
         self.writers_door = listen(self.calls)
+        self._has_people = True
 
     @property
     def calls(self) -> str:
@@ -61,16 +79,27 @@ class SharedRoom(Room):
 
     def mirror(self) -> NoReturn:
         """All that the mirror does. Raises StoreError, TranscriptError."""
-        Mirror(
-            self._shared(),
-            self.transcript.reopen(),
-            Position(self.transcript.path),
-            self.page,
+        position = Position(self.transcript.path)
+        transcript = self.transcript.reopen()
+        self._mirror(self._shared(), transcript, position, self.page).run()
+
+    def _mirror(
+        self,
+        shared: Shared,
+        transcript: Transcript,
+        position: Position,
+        committed: Committed,
+    ) -> Mirror:
+        return Mirror(
+            shared,
+            transcript,
+            position,
+            committed,
             synced=self._synced,
-            ring=self.bell.ring,
+            ring=self._ring,
             deliver=self._deliver,
-            tell=self.tell_operator,
-        ).run()
+            tell=self._tell,
+        )
 
     def _shared(self) -> Shared:
         """A process's own; connects at its first call."""
@@ -78,9 +107,22 @@ class SharedRoom(Room):
         shared.room_id = getattr(self, "_id", "")
         return shared
 
+    def _ring(self) -> None:
+        if self._has_people:
+            self.bell.ring()
+
+    def _tell(self, text: str) -> None:
+        (self.tell_operator if self._has_people else say_status)(text)
+
     def _deliver(self, nick: str, letter: bytes) -> None:
         try:
             self.roster.send(nick, letter)
         except Undeliverable as error:
             if letter[:1] == b"-":  # what was said to it alone; its sender may be on another host
                 self.tell_log(f"a private message from another host was lost: {error}")
+
+
+class _Committed:
+    """A watermark that nobody reads."""
+
+    watermark = 0

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from rooms_support import Rooms
 from store_support import Host, Server
+from support import Duo
 
 if importlib.util.find_spec("redis") is None:
     collect_ignore_glob = ["test_*"]
@@ -45,3 +47,21 @@ def start_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     yield start
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def start_rooms(duo: Duo) -> Iterator[Callable[..., Rooms]]:
+    made: list[Rooms] = []
+
+    def start(server: Server) -> Rooms:
+        made.append(Rooms(duo, server))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def rooms(start_rooms: Callable[..., Rooms], server: Server) -> Rooms:
+    return start_rooms(server)

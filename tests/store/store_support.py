@@ -62,8 +62,12 @@ class Server:
         except Exception:
             return False
 
+    @property
+    def url(self) -> str:
+        return f"unix://{self._user}{self.socket}"
+
     def address(self) -> Address:
-        return Address(f"unix://{self._user}{self.socket}")
+        return Address(self.url)
 
     def shared(self, host: str, keep: int = 0) -> Shared:
         return Shared(self.address(), "lobby", host, keep)

@@ -1,0 +1,250 @@
+"""One room on many hosts: the real programs, and a real server."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from rooms_support import Rooms
+from store_support import Server
+from support import children, said, until
+
+SECRET = "correct-horse"
+
+
+def test_what_is_said_on_one_host_is_heard_on_all(rooms: Rooms) -> None:
+    one, two = rooms.open(), rooms.open()
+    ann, bob = one.client("ann"), two.client("bob")
+    ann.sees("* guest-2 is now bob")
+    bob.say("hello", "and more")
+    ann.sees("<bob> and more")
+    ann.say("hi")
+    bob.sees("<ann> hi")
+    ann.say("that is all")
+    bob.sees("that is all")
+    rooms.are_same()
+    assert said(one.log) == ["hello", "and more", "hi", "that is all"]
+    assert ann.said == ["<bob> hello", "<bob> and more"]  # and not its own
+
+
+def test_letters_names_and_kicks_reach_every_host(rooms: Rooms) -> None:
+    one, two = rooms.open(), rooms.open()
+    ann, bob = one.client("ann"), two.client("bob")
+    bob.say("/msg ann psst")
+    assert ann.sees("psst") == "-bob- psst"
+    bob.sees("! you told ann: psst")
+    bob.say("/msg eve psst")
+    bob.sees("! nobody here is called eve")
+    bob.say("/who")
+    bob.sees("! 2 are here: ann, bob")
+    bob.say("/nick Ann", "still bob")
+    bob.sees("! somebody else is Ann now")
+    ann.sees("<bob> still bob")
+    ann.say("/quit")
+    bob.sees("* ann left")
+    bob.say("/nick Ann")
+    bob.sees("! you are Ann now")
+    assert rooms.are_same().count(b"* bob is now Ann\n") == 1
+
+
+def test_a_password_is_never_shown(
+    start_server: Callable[..., Server], start_rooms: Callable[..., Rooms]
+) -> None:
+    server = start_server(password=SECRET)
+    rooms = start_rooms(server)
+    one = rooms.open()
+    ann = one.client("ann")
+    server.stop()
+    ann.say("hello")
+    ann.sees("! the room's store is out of reach; lines wait")
+    server.kill()
+    until(lambda: "out of reach" in one.host.err)
+    with open(f"/proc/{one.host.pid}/cmdline") as file:
+        assert SECRET not in file.read()
+    assert SECRET not in one.host.err
+    assert SECRET not in ann.heard.decode()
+    one.kill()
+    rooms.sites.clear()
+    again = rooms.duo.start(
+        [*one.host.process.args],
+        "later",
+        env=rooms.env,  # the store is gone: it does not start
+    )
+    assert again.status() == 1
+    assert "out of reach" in again.err
+    assert SECRET not in again.err
+
+
+@pytest.mark.timeout(90)
+def test_a_killed_hosts_people_are_dropped_once(rooms: Rooms) -> None:
+    one, two, three = rooms.open(), rooms.open(), rooms.open()
+    one.client("ann")
+    one.client("eve")
+    bob = two.client("bob")
+    begun = time.monotonic()
+    one.kill()
+    bob.sees("* ann was dropped (its host is gone)")
+    assert time.monotonic() - begun < 15
+    bob.sees("* eve was dropped (its host is gone)")
+    bob.say("/who")
+    bob.sees("! 1 is here: bob")
+    rooms.sites.remove(one)
+    log = rooms.are_same()
+    assert log.count(b"was dropped") == 2
+    three.client("ann")
+
+
+def test_a_killed_member_is_dropped_everywhere(rooms: Rooms) -> None:
+    one, two = rooms.open(), rooms.open()
+    one.client("ann")
+    bob = two.client("bob")
+    helpers = {one.writer, one.mirror}
+    member = max(pid for pid in children(one.host.pid) if pid not in helpers)
+    os.kill(member, signal.SIGKILL)
+    bob.sees("* ann was dropped (its process was killed by SIGKILL)")
+    one.client("ann")
+
+
+@pytest.mark.parametrize("which", ["writer", "mirror"])
+def test_a_killed_helper_is_followed_by_another(rooms: Rooms, which: str) -> None:
+    one, two = rooms.open(), rooms.open()
+    ann, bob = one.client("ann"), two.client("bob")
+    for number in range(5):
+        os.kill(until(lambda: getattr(one, which)), signal.SIGKILL)
+        ann.say(f"line {number}")
+        bob.sees(f"<ann> line {number}")
+        bob.say(f"answer {number}")
+        ann.sees(f"<bob> answer {number}")
+    rooms.are_same()
+    assert f"the {which} was killed by SIGKILL; there is another" in one.host.err
+
+
+def test_lines_wait_for_a_store_that_is_away(
+    start_server: Callable[..., Server], start_rooms: Callable[..., Rooms]
+) -> None:
+    server = start_server(durable=True)
+    rooms = start_rooms(server)
+    one, two = rooms.open(), rooms.open()
+    ann, bob = one.client("ann"), two.client("bob")
+    server.kill()
+    ann.say(*(f"line {number}" for number in range(100)))
+    assert ann.sees("! ") == "! the room's store is out of reach; lines wait"
+    bob.sees("! the room's store is out of reach; lines wait")
+    bob.say("and bob's")
+    until(lambda: "out of reach" in one.host.err)
+    server.start()
+    bob.sees("<ann> line 99")
+    ann.sees("<bob> and bob's")
+    rooms.are_same()
+    assert [text for text in said(one.log) if text.startswith("line")] == [
+        f"line {number}" for number in range(100)
+    ]
+    assert ann.heard.count(b"out of reach") == 1
+    ann.say("/who")
+    ann.sees("! 2 are here: ann, bob")
+
+
+def test_a_client_goes_on_at_another_host(rooms: Rooms) -> None:
+    one, two = rooms.open(), rooms.open()
+    bob = two.client("bob")
+    ann = rooms.join("ann", f"{one.address},{two.address}")
+    ann.type("before\n")
+    bob.sees("<ann> before")
+    one.kill()
+    ann.type("after\n")
+    bob.sees("<ann> after")
+    bob.say("welcome back")
+    ann.end_input()
+    assert ann.status() == 0, ann.err
+    assert "connected again, as ann" in ann.err
+    one.start()
+    log = rooms.are_same()
+    heard = (ann.cwd / "logs" / "server_input.log").read_bytes()
+    assert heard in log
+    assert log.count(b"<ann> ") == 2
+
+
+def test_a_host_that_closes_ends_the_room_for_nobody(rooms: Rooms) -> None:
+    one, two = rooms.open(), rooms.open()
+    bob = two.client("bob")
+    ann = rooms.join("ann", f"{one.address},{two.address}")
+    eve = one.client("eve")
+    assert one.end() == 0
+    eve.sees("! this host of the room closes")
+    bob.sees("* ann is back")
+    bob.sees("* eve was dropped (its host has closed)")
+    ann.type("here\n")
+    bob.sees("<ann> here")
+    ann.end_input()
+    assert ann.status() == 0
+
+
+def test_a_host_that_comes_late_has_the_whole_room(rooms: Rooms) -> None:
+    one = rooms.open()
+    ann = one.client("ann")
+    ann.say(*(f"line {number}" for number in range(2000)), "/msg ann done")
+    ann.sees("-ann- done")
+    two = rooms.open()
+    rooms.are_same()
+    bob = two.client("bob")
+    bob.say("/history 3")
+    bob.sees("<ann> line 1999")
+
+
+def test_a_trimmed_room_has_the_same_offsets(rooms: Rooms) -> None:
+    one = rooms.open("--keep", "1000")
+    ann = one.client()
+    ann.say("/join ann")
+    ann.sees("! joined")
+    for number in range(1500):  # each an entry of its own
+        ann.say(f"line {number} {'x' * 400}")
+        ann.sees(f"<ann> line {number} ")
+    two = rooms.open("--keep", "1000")
+    bob = two.client()
+    bob.say("/join bob")
+    joined = re.search(r"offset (\d+), end (\d+)", bob.sees("! joined"))
+    assert joined
+    same = lambda: two.log.stat().st_size == one.log.stat().st_size > int(joined[2])  # noqa: E731
+    until(same)
+    whole, trimmed = one.log.read_bytes(), two.log.read_bytes()
+    first = len(trimmed) - len(trimmed.lstrip(b"\0")) + 1
+    assert first > 1
+    assert trimmed[first:] == whole[first:]
+    assert b"bob entered" in whole[int(joined[2]) :]
+    key = bob.heard.split(b"key ")[1].split(b",")[0].decode()
+    bob.reset()
+    again = two.client()
+    again.say(f"/resume bob {key} {first - 5}")
+    again.sees("! not resumed: there is no offset")
+    again.say(f"/resume bob {key} {first}")
+    again.sees(f"offset {first}, ")
+    again.sees("bob is back")
+
+
+def race(rooms: Rooms, times: int) -> None:
+    """Two who want the same nick at the same instant, on two hosts."""
+    one, two = rooms.open(), rooms.open()
+    ann, bob = one.client("ann0"), two.client("bob0")
+    for number in range(times):
+        ann.say(f"/nick x{number}")
+        bob.say(f"/nick x{number}")
+        answers = [client.sees("! ") for client in (ann, bob)]
+        won = [answer for answer in answers if answer == f"! you are x{number} now"]
+        lost = [answer for answer in answers if answer == f"! somebody else is x{number} now"]
+        assert (len(won), len(lost)) == (1, 1), answers
+    log = rooms.are_same()
+    assert len(re.findall(rb" is now x\d+\n", log)) == times
+
+
+def test_one_of_two_gets_a_nick(rooms: Rooms) -> None:
+    race(rooms, 50)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_one_of_two_gets_a_nick_a_thousand_times(rooms: Rooms) -> None:
+    race(rooms, 1000)
