@@ -1,6 +1,7 @@
 /* The load of benchmarks/room.py: all clients of a room in one process, on one clock.
  *
- *     room_load PORT plain|irc   do what standard input says, and answer each line with one of JSON:
+ *     room_load PORT[,PORT...] plain|irc   (members spread evenly over many hosts of one room)
+ *                                do what standard input says, and answer each line with one of JSON:
  *         join N                      N members more, eight at a time, each until it is greeted
  *         single COUNT GAP_MS         lines one by one, and how long until the last member has each
  *         talk SPEAKERS SECONDS WINDOW  as fast as the room takes it, until all have all of it
@@ -31,6 +32,7 @@
 
 #define MEMBERS 6000
 #define SPEAKERS 100
+#define HOSTS 16
 #define TEXT 59              /* characters of a line; with its newline 60 */
 #define WIRE (TEXT + 24)     /* with what IRC puts around it */
 #define BATCH 1000           /* lines in one send at most */
@@ -52,6 +54,7 @@ struct member {
 
 static struct member members[MEMBERS + 1], *deaf;
 static int count, poller, port;
+static int ports[HOSTS], hosts, dialled;
 static bool irc;
 static char buffer[BUFFER];
 static uint64_t dropped, taken; /* members; bytes */
@@ -208,7 +211,7 @@ static void settle(void)
 
 static void enter(struct member *m, int number)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(ports[dialled++ % hosts])};
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = m};
     int one = 1;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -537,12 +540,13 @@ int main(int argc, char **argv)
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     if (argc != 3)
-        fail("usage: room_load serve PORT, or room_load PORT plain|irc");
+        fail("usage: room_load serve PORT, or room_load PORT[,PORT...] plain|irc");
     if (!strcmp(argv[1], "serve")) {
         port = atoi(argv[2]);
         serve();
     }
-    port = atoi(argv[1]);
+    for (char *part = strtok(argv[1], ","); part && hosts < HOSTS; part = strtok(NULL, ","))
+        ports[hosts++] = atoi(part);
     irc = !strcmp(argv[2], "irc");
     obey();
     return 0;

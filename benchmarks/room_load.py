@@ -62,10 +62,12 @@ class Single(NamedTuple):
 class Load:
     """All members of one room. It ends with its bench."""
 
-    def __init__(self, bench: Bench, program: str, port: int, protocol: str) -> None:
+    def __init__(self, bench: Bench, program: str, port: int, protocol: str, *others: int) -> None:
+        """`others` are the ports of more hosts of the same room."""
         self._bench = bench
+        ports = ",".join(map(str, (port, *others)))
         self._program = bench.start(
-            program, str(port), protocol, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            program, ports, protocol, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
     def join(self, members: int) -> float:

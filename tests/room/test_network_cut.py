@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import signal
@@ -13,65 +12,16 @@ from pathlib import Path
 
 import pytest
 from client_support import heard_by, log_of, members, said_by
+from network import HOST_ADDRESS, Network, cuttable
 from support import DUPLEX, ROOM, Duo, Program, events, needs, port_of, until
 
-HOST_ADDRESS, CLIENT_ADDRESS = "10.77.0.1", "10.77.0.2"
 PACE = 0.02  # s between two lines
-_serial = itertools.count()
-
-
-class Network:
-    """Two namespaces with one link: the room is in one, a client in the other."""
-
-    def __init__(self) -> None:
-        self._ip = needs("ip")
-        unique = f"{os.getpid()}-{next(_serial)}"
-        self.room, self.client = f"duplex-a{unique}", f"duplex-b{unique}"
-        self._made: list[str] = []
-
-    def make(self) -> None:
-        for name in (self.room, self.client):
-            if why := self._refused("netns", "add", name):
-                pytest.skip(f"no network namespace may be made here: {why}")
-            self._made.append(name)
-        pair = ["link", "add", "end", "netns", self.room, "type", "veth"]
-        if why := self._refused(*pair, "peer", "name", "end", "netns", self.client):
-            pytest.skip(f"no pair of veths may be made here: {why}")
-        for name, address in ((self.room, HOST_ADDRESS), (self.client, CLIENT_ADDRESS)):
-            self._do("-n", name, "address", "add", f"{address}/24", "dev", "end")
-            self._do("-n", name, "link", "set", "lo", "up")
-            self._do("-n", name, "link", "set", "end", "up")
-
-    def cut(self) -> None:
-        self._do("-n", self.client, "link", "set", "end", "down")
-
-    def mend(self) -> None:
-        self._do("-n", self.client, "link", "set", "end", "up")
-
-    def within(self, name: str, *command: str) -> list[str]:
-        """That command in a namespace; the process is the command's own."""
-        return [self._ip, "netns", "exec", name, *command]
-
-    def remove(self) -> None:
-        for name in self._made:
-            self._refused("netns", "delete", name)
-
-    def _do(self, *args: str) -> None:
-        assert not (why := self._refused(*args)), why
-
-    def _refused(self, *args: str) -> str:
-        done = subprocess.run([self._ip, *args], capture_output=True, text=True, check=False)
-        return (done.stderr.strip() or f"status {done.returncode}") if done.returncode else ""
 
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    made = Network()
-    try:
-        made.make()
+    with cuttable() as made:
         yield made
-    finally:
-        made.remove()
 
 
 class Talk:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from room_support import Client
 from store_support import Server
@@ -17,7 +19,12 @@ ANSWERED = re.compile(r"you are \S+|connected again, as \S+")
 class Site:
     """A host of the room, at 127.0.0.N; `start` it again when it has ended."""
 
-    def __init__(self, rooms: Rooms, number: int, *args: str) -> None:
+    def __init__(
+        self, rooms: Rooms, number: int, *args: str, within: Sequence[str] = (), url: str = ""
+    ) -> None:
+        """`within` is a command that runs another: in a network namespace, say."""
+        self.within = within
+        self.env = {**rooms.env, "DUPLEX_REDIS": url} if url else rooms.env
         self.rooms = rooms
         self.address = f"127.0.0.{number}"
         self.directory = f"host{number}"
@@ -26,34 +33,39 @@ class Site:
 
     def start(self) -> None:
         rooms = self.rooms
-        command = [*ROOM, str(rooms.port), "--host", self.address, "--plain", "--rate", "0"]
+        command = [
+            *self.within,
+            *ROOM,
+            str(rooms.port),
+            "--host",
+            self.address,
+            "--plain",
+            "--rate",
+            "0",
+        ]
         command += ["--name", "lobby", "--max-per-address", "0", *self.args]
-        self.host: Program = rooms.duo.start(command, self.directory, env=rooms.env)
+        self.host: Program = rooms.duo.start(command, self.directory, env=self.env)
         self.log: Path = self.host.cwd / "logs" / "client_input.log"
         port_of(self.host)
         until(lambda: self.writer and self.mirror)
 
     @property
     def writer(self) -> int:
-        """Its process, 0 if there is none just now."""
-        return self._helper(lambda names: any("socket:" in name for name in names))
+        """Its process, 0 if there is none just now: it has no transcript."""
+        return self._child(lambda names: not any(name.endswith(".log") for name in names))
 
     @property
     def mirror(self) -> int:
-        return self._helper(lambda names: any(name.endswith(".store") for name in names))
+        """It has the position."""
+        return self._child(lambda names: any(name.endswith(".store") for name in names))
 
-    def _helper(self, is_it) -> int:
+    def _child(self, is_it: Callable[[list[str]], bool]) -> int:
         for pid in children(self.host.pid):
-            names = []
             try:
-                for fd in Path(f"/proc/{pid}/fd").iterdir():
-                    names.append(os.readlink(fd))
+                names = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
             except OSError:
-                continue
-            mirrors = any(name.endswith(".store") for name in names)
-            if any(name.endswith(".log") for name in names) and not mirrors:
-                continue  # a member, a flusher, or one that has only just been forked
-            if is_it(names) and (mirrors or not is_it([".store"])):
+                continue  # it has just ended, or closed one
+            if any("socket:" in name for name in names) and is_it(names):
                 return pid
         return 0
 
@@ -98,8 +110,8 @@ class Rooms:
         self.sites: list[Site] = []
         self.clients: list[Client] = []
 
-    def open(self, *args: str) -> Site:
-        self.sites.append(Site(self, len(self.sites) + 1, *args))
+    def open(self, *args: str, **options: Any) -> Site:
+        self.sites.append(Site(self, len(self.sites) + 1, *args, **options))
         return self.sites[-1]
 
     def join(self, nick: str, hosts: str, *args: str, **options: object) -> Program:

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -42,7 +42,16 @@ def server_program() -> str:
 class Server:
     """A server on a Unix socket in `tmp`, which keeps what it confirms if it is `durable`."""
 
-    def __init__(self, tmp: Path, durable: bool = False, password: str = "") -> None:
+    def __init__(
+        self,
+        tmp: Path,
+        durable: bool = False,
+        password: str = "",
+        within: Sequence[str] = (),
+        port: int = 0,
+    ) -> None:
+        """Also at that TCP port of the namespace in which the command `within` runs it."""
+        self._within, self._port = within, port
         self.tmp = tmp
         self.socket = tmp / "redis.sock"
         self._options = ["--appendonly", "yes" if durable else "no", "--appendfsync", "always"]
@@ -51,7 +60,8 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = [server_program(), "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
+        command = [*self._within, server_program(), "--port", str(self._port), "--save", ""]
+        command += ["--unixsocket", str(self.socket), "--protected-mode", "no"]
         command += ["--dir", str(self.tmp), "--logfile", str(self.tmp / "redis.log")]
         self.process = subprocess.Popen([*command, *self._options])
         until(self._answers)
