@@ -23,6 +23,7 @@ FREE, SHAKING, COMING, HERE = range(4)
 UNKNOWN, LEFT, LOST, KICKED, TAKEN_OVER, CLOSED = range(6)
 
 _HEAD = 64  # bytes
+_STATE = 1  # which of a seat's 4-byte numbers is its state
 WATERMARK, _HERE, MEMBERS, CLOSING = range(4)  # which of the head's 8-byte numbers
 
 
@@ -159,6 +160,11 @@ class Page:
         return Seat.from_buffer(self.map, _HEAD + index * ctypes.sizeof(Seat))
 
     def taken(self) -> list[Seat]:
-        """The seats of everybody who is here."""
-        seats = map(self.seat, range(self.seats))
-        return [seat for seat in seats if seat.state == HERE]
+        """The seats of everybody who is here.
+
+        Their states are read in one go: making a Seat of each costs ten times as much.
+        """
+        size = ctypes.sizeof(Seat)
+        words = memoryview(self.map)[_HEAD : _HEAD + self.seats * size].cast("I")
+        states = words[_STATE :: size // 4].tolist()
+        return [self.seat(index) for index, state in enumerate(states) if state == HERE]
