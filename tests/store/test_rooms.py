@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
 import pytest
 from rooms_support import Rooms
 from store_support import Server
-from support import children, said, until
+from support import ROOM, Duo, children, said, until
 
 SECRET = "correct-horse"
 
@@ -248,3 +250,54 @@ def test_one_of_two_gets_a_nick(rooms: Rooms) -> None:
 @pytest.mark.timeout(300)
 def test_one_of_two_gets_a_nick_a_thousand_times(rooms: Rooms) -> None:
     race(rooms, 1000)
+
+
+def be_away(rooms: Rooms, lines: int) -> None:
+    """A host is gone while so much is said, and comes back."""
+    one, two = rooms.open(), rooms.open()
+    ann = one.client("ann")
+    two.client("bob")
+    rooms.are_same()
+    two.kill()
+    for at in range(0, lines, 1000):
+        ann.say(*(f"line {number}" for number in range(at, min(lines, at + 1000))))
+    ann.say("/msg ann done")
+    ann.sees("-ann- done")
+    until(lambda: one.log.read_bytes().count(b"> line ") == lines)
+    two.start()
+    rooms.are_same()
+    two.client("eve").say("/history 1")
+
+
+def test_a_host_that_was_away_catches_up(rooms: Rooms) -> None:
+    be_away(rooms, 3000)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(200)
+def test_a_host_that_was_away_for_50000_lines_catches_up(rooms: Rooms) -> None:
+    be_away(rooms, 50_000)
+
+
+def test_without_a_store_nothing_of_it_is_imported() -> None:
+    program = (
+        "import sys, duplex.room, duplex.host, duplex.connect, duplex.joined\n"
+        "of_it = 'redis', 'duplex.store', 'duplex.mirror'\n"
+        "print([name for name in sys.modules if name.startswith(of_it)])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_what_redis_needs_is_told_in_one_line(duo: Duo) -> None:
+    for args, told in (
+        (("--redis", "redis://x/0"), "--redis needs --name: what the room is called in the store"),
+        (("--keep", "5000"), "--keep is for a room in a store (--redis)"),
+        (("--redis", "http://secret@x", "--name", "a"), "--redis takes a URL like "),
+        (("--redis", "redis://x", "--name", "a", "--keep", "9"), "--keep takes 0, for all, or "),
+    ):
+        program = duo.start([*ROOM, "0", "--plain", *args])
+        assert program.status() == 2
+        assert program.err.startswith(told)
+        assert program.err.count("\n") == 1
+        assert "secret" not in program.err
