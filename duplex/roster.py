@@ -20,6 +20,7 @@ from duplex.page import Page
 # All of a nick's rules, as nicknames have them (RFC 8266), and ours.
 NICK_LIMIT = 32  # characters
 HOST = "host"  # the operator's
+_TYPED_LIMIT = 8 * NICK_LIMIT  # characters that could become a nick; the answer repeats no more
 _FORBIDDEN = "<>"
 _SIMPLE = re.compile(f"[A-Za-z0-9_][-A-Za-z0-9_.]{{0,{NICK_LIMIT - 1}}}")
 
@@ -64,6 +65,9 @@ def same_nick(nick: str) -> str:
 def _by_profile(profile: str, text: str) -> str:
     if _SIMPLE.fullmatch(text):  # nothing to prepare, and so a member need not touch the tables
         return text.lower() if profile == "NicknameCaseMapped" else text
+    if len(text) > _TYPED_LIMIT:
+        shown = f"{text[:NICK_LIMIT]!r}…"
+        raise NickError(f"{shown} cannot be a nick: it has more than {NICK_LIMIT} characters")
     from precis_i18n import get_profile
 
     try:

@@ -186,6 +186,7 @@ NO_NICKS = [
     ("", "cannot be a nick: it is empty"),
     ("x" * 33, "cannot be a nick: it has more than 32 characters"),
     ("ü" * 33, "cannot be a nick: it has more than 32 characters"),
+    ("a\u00ad" * 9999, "\\xad'… cannot be a nick: it has more than 32 characters"),
     ("a b", "cannot be a nick: it can hold no <, > or space"),
     ("a\u00a0b", "cannot be a nick: it can hold no <, > or space"),
     ("<ann>", "cannot be a nick: it can hold no <, > or space"),
