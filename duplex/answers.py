@@ -20,7 +20,7 @@ REFUSED = re.compile(
     rb"! (?:duplex code \d+: )?(?P<why>the room is full: .*|your address is banned|"
     rb"\d+ are here from your address .*|no process can be made: .*|"
     rb"wrong codes came from your address: .*|too many are on their way in: .*|"
-    rb"this port speaks TLS: .*|"
+    rb"this port speaks TLS: .*|the room's store .*; come back later|"
     rb"only who knows the code comes in here: .*)\n"
 )
 JOINED = re.compile(
@@ -37,8 +37,10 @@ WHO = b"/who\n"
 HERE = re.compile(rb"! (?P<count>\d{1,18}) (?:is|are) here: (?P<nicks>.*)")
 HERE_TOO = re.compile(rb"! and: (?P<nicks>.*)")
 
-# What answers no command: the one is the end of a change of nick, the other a warning.
-NO_ANSWER = re.compile(rb"! (?:you are \S+ now|slowly: )")
+# What answers no command: the end of a change of nick, and warnings.
+NO_ANSWER = re.compile(
+    rb"! (?:you are \S+ now|slowly: |the room's store is out of reach; lines wait)"
+)
 
 # Whatever is no record: a private message, or one of the above.
 PRIVATE = re.compile(rb"^(?!\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ).*\n", re.MULTILINE)

@@ -30,6 +30,7 @@ from contextlib import suppress
 from duplex.errors import TranscriptError
 from duplex.store.entry import FIRST
 from duplex.store.errors import Diverged, Gap, OtherRoom, Refused, Unreachable
+from duplex.transcript import first_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,18 +75,6 @@ def settle(transcript: Transcript, position: Position, room: Room, name: str) ->
             position.move(FIRST, _last_newline(transcript.fd, end))
             os.ftruncate(transcript.fd, position.offset)
         return position.offset
-
-
-def first_record(fd: int) -> int:
-    """The offset of a transcript's first record, behind the hole with which it may begin."""
-    if os.pread(fd, 1, 0) != b"\0":
-        return 0
-    at = os.lseek(fd, 0, os.SEEK_DATA)
-    while block := os.pread(fd, READ_LIMIT, at):
-        if (newline := block.find(b"\n")) >= 0:
-            return at + newline + 1
-        at += len(block)
-    return at
 
 
 class Mirror:

@@ -205,6 +205,18 @@ class Transcript:
         return end + os.write(self.fd, b"\n")
 
 
+def first_record(fd: int) -> int:
+    """The offset of a transcript's first record, behind the hole with which it may begin."""
+    if os.pread(fd, 1, 0) != b"\0":
+        return 0
+    at = os.lseek(fd, 0, os.SEEK_DATA)
+    while block := os.pread(fd, _LOOK_BACK, at):
+        if (newline := block.find(b"\n")) >= 0:
+            return at + newline + 1
+        at += len(block)
+    return at
+
+
 class Recording:
     """Appends for one process of a session that goes on even when the transcript cannot be written.
 

@@ -8,8 +8,10 @@ whatever is in the file.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from duplex.errors import DuplexError, reason_of
+from duplex.transcript import first_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,11 +63,17 @@ class Source:
         try:
             self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             os.read(self._fd, 0)  # a directory can be opened, but not read
+            self._skip_hole()
         except FileNotFoundError as error:
             if not self._follow:
                 raise Unreadable(self.path, reason_of(error)) from None
         except OSError as error:
             raise Unreadable(self.path, reason_of(error)) from None
+
+    def _skip_hole(self) -> None:
+        """A copy of a room whose beginning is not kept begins with a hole (mirror.py)."""
+        with suppress(OSError):  # a pipe, which has none
+            self._offset = os.lseek(self._fd, first_record(self._fd), os.SEEK_SET)
 
     def _to_end(self) -> Iterator[tuple[int, bytes]]:
         while self._fd >= 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from duplex.errors import say_status
-from duplex.mirror import Mirror, first_record, settle
+from duplex.mirror import Mirror, settle
 from duplex.room import Room
 from duplex.roster import Undeliverable
 from duplex.store.address import Address
@@ -17,6 +17,7 @@ from duplex.store.errors import Gap
 from duplex.store.position import Position
 from duplex.store.shared import Shared
 from duplex.store.writer import Writer, listen
+from duplex.transcript import first_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

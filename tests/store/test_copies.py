@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from store_support import Committed, Host, Server
-from support import until
+from support import DEADLINE, DUPLEX, until
 
-from duplex.mirror import first_record
 from duplex.store.entry import length, said
 from duplex.store.errors import Diverged, Gap, OtherRoom
 from duplex.store.position import Position
+from duplex.transcript import first_record
 
 
 def say_much(host: Host, lines: int, nick: str = "ann") -> int:
@@ -231,3 +232,12 @@ def test_what_the_store_has_lost_is_put_back_by_who_has_it(
     two.has(end)
     assert one.log.read_bytes() == two.log.read_bytes()
     assert one.log.read_bytes().count(b"<ann>") == 20
+
+
+def test_a_log_with_a_hole_is_read_from_its_first_record(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        file.seek(1 << 20)
+        file.write(b"\n2026-11-24T18:21:16.102Z <ann> hello\n")
+    done = subprocess.run([*DUPLEX, "log", str(log)], capture_output=True, timeout=DEADLINE)
+    assert done.stdout == b"2026-11-24T18:21:16.102Z <ann> hello\n"

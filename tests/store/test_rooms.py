@@ -301,3 +301,26 @@ def test_what_redis_needs_is_told_in_one_line(duo: Duo) -> None:
         assert program.err.startswith(told)
         assert program.err.count("\n") == 1
         assert "secret" not in program.err
+
+
+def test_nobody_new_comes_in_while_the_store_is_away(
+    start_server: Callable[..., Server], start_rooms: Callable[..., Rooms]
+) -> None:
+    server = start_server(durable=True)
+    rooms = start_rooms(server)
+    one = rooms.open()
+    ann = rooms.join("ann", one.address)
+    ann.type("hello\n")
+    until(lambda: said(one.log) == ["hello"])
+    server.kill()
+    until(lambda: "out of reach" in one.host.err)
+    eve = rooms.join("eve", one.address)
+    assert eve.status() == 1
+    assert "refused: the room's store is out of reach; come back later" in eve.err
+    ann.type("/who\nmeanwhile\n")
+    server.start()
+    until(lambda: said(one.log) == ["hello", "meanwhile"])
+    ann.end_input()
+    assert ann.status() == 0, ann.err
+    assert ann.out.count(b"out of reach; lines wait") == 1
+    assert b"! 1 is here: ann" in ann.out
