@@ -206,15 +206,21 @@ class Transcript:
 
 
 def first_record(fd: int) -> int:
-    """The offset of a transcript's first record, behind the hole with which it may begin."""
+    """The offset of a transcript's first record, behind the hole with which it may begin.
+
+    A hole reads as NULs, and its line has nothing else: any other line is one that is malformed.
+    """
     if os.pread(fd, 1, 0) != b"\0":
         return 0
     at = os.lseek(fd, 0, os.SEEK_DATA)
     while block := os.pread(fd, _LOOK_BACK, at):
-        if (newline := block.find(b"\n")) >= 0:
-            return at + newline + 1
+        line, newline, _ = block.partition(b"\n")
+        if line.strip(b"\0"):
+            return 0
+        if newline:
+            return at + len(line) + 1
         at += len(block)
-    return at
+    return 0
 
 
 class Recording:

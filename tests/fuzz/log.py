@@ -85,6 +85,8 @@ def _log(directory: Path) -> Check:
         lines = are_safe_lines(b"".join(shown), ANY_LENGTH)
         if isinstance(shower, Json):
             expected = _expected(written, *wanted) if len(written) < source.BLOCK else None
+            if expected and not written.partition(b"\n")[0].strip(b"\0") and written[:1] == b"\0":
+                expected = [at for at in expected if at]  # a hole, which is no line
             _are_objects(lines, written, expected, str(path))
 
     return check
