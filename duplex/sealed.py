@@ -57,7 +57,7 @@ class Sealed(Delivery):
     def _send_records(self, count: int) -> int:
         return self._send(os.pread(self._transcript.fd, min(count, CHUNK), self.offset))
 
-    def _sendfile(self, out: int, source: int, offset: int, count: int) -> int:  # noqa: ARG002
+    def _sendfile(self, out: int, source: int, offset: int, count: int) -> int:
         """As os.sendfile(2), for `tail`; what is not sent of it at once is in `_sealed`."""
         self._flush()
         records = os.pread(source, min(count, CHUNK), offset)
