@@ -34,6 +34,7 @@ class Joined(Resuming):
     """One session of `duplex connect`, however many connections it takes."""
 
     _boundary: Text  # the room's, so that a line here is the text of its record there
+    _delivering = False  # it ends, and what was said before that is still being said
 
     @property
     def operates(self) -> bool:
@@ -93,7 +94,9 @@ class Joined(Resuming):
         return bool(self.outgoing)
 
     def _may_shut(self) -> bool:
-        return self.ending is not None if self.in_room else super()._may_shut()
+        if self.in_room:  # before we are let in, what waits is not outgoing yet
+            return self.ending is not None and not self._delivering
+        return super()._may_shut()
 
     # What the child reports:
 
@@ -139,8 +142,10 @@ class Joined(Resuming):
         if self.in_room:
             self.sending = False
             deadline = time.monotonic() + FLUSH
+            self._delivering = True
             while self._still_delivers() and ending.ours and time.monotonic() < deadline:
                 self._turn(ACK_EVERY)
+            self._delivering = False
             if undelivered := list(self.outbox):
                 self._tell_lines("not known to have arrived", undelivered)
                 ending.status = ending.status or EXIT_FAILURE

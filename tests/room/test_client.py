@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from client_support import heard_by, join, log_of, said_by, start_room
-from support import DUPLEX, Duo, Program, connected, events, read_all, records, until
+from support import DEADLINE, DUPLEX, Duo, Program, connected, events, read_all, records, until
 
 
 def connect(duo: Duo, port: int, *args: str, name: str = "client", **options: object) -> Program:
@@ -364,3 +364,25 @@ def test_a_plain_client_and_ours_see_the_same(duo: Duo) -> None:
         until(hears)
         plain.sendall(b"hi\n")
         until(lambda: b"> hi\n" in ann.out)
+
+
+def test_what_was_said_before_quit_is_said_though_the_room_lets_us_in_slowly(duo: Duo) -> None:
+    """It has let us in, and what was recorded before is still on its way: then lines wait."""
+    entry = b"2026-11-24T00:00:00.000Z * ann entered the room (127.0.0.1:1)\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(DEADLINE)
+        client = connect(duo, server.getsockname()[1], "--nick", "ann", "--no-retry")
+        client.type("/quitter\none\nquit\n")  # which is not known to be no room's until it greets
+        sock, _ = server.accept()
+    with sock:
+        sock.settimeout(DEADLINE)
+        sock.sendall(b"! welcome to room slow: you are guest-1, 1 is here; /help\n")
+        heard = sock.recv(4096)
+        assert heard == b"/join ann\n"
+        sock.sendall(b"! joined slow as ann: key k, offset 0, end %d, 1 is here\n" % len(entry))
+        until(lambda: "you are ann" in client.err)
+        sock.sendall(entry)
+        assert sock.recv(4096) == b"/quitter\none\n"
+        sock.sendall(b"! there is no command /quitter\n")
+        sock.sendall(b"2026-11-24T00:00:00.000Z <ann> one\n")
+        assert client.status() == 0
