@@ -12,7 +12,7 @@ import time
 from duplex import handshake, tcp
 from duplex.errors import UnableToConnect
 from duplex.process import Interrupted, wait
-from duplex.wire import HandshakeError, WrongCode, plain
+from duplex.wire import HandshakeError, WrongCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,11 +73,9 @@ class Again:
             except handshake.Stopped:
                 sock.close()
                 raise Stopped from None
-            except WrongCode:
-                raise
-            except HandshakeError:
+            except HandshakeError as error:
                 sock.close()
-                if len(self._exposed) >= GUESSES:
+                if isinstance(error, WrongCode) or len(self._exposed) >= GUESSES:
                     raise
 
     def succeeded(self) -> None:
@@ -87,11 +85,9 @@ class Again:
 
     def _channel(self, sock: socket.socket, report: Report) -> Channel:
         shaken = self._protection.call()
-        if shaken is None:
-            return plain.channel()
         try:
             return handshake.shake(sock, shaken, report.stops)
         finally:
-            if shaken.exposed:
+            if shaken and shaken.exposed:
                 now = time.monotonic()
                 self._exposed = [at for at in self._exposed if now - at < FORGOTTEN] + [now]

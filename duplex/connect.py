@@ -15,7 +15,6 @@ from duplex.joined import Joined
 from duplex.process import Interrupted, Signals, pause
 from duplex.record import NICK_LIMIT, check_nick
 from duplex.transcript import Transcript
-from duplex.wire import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,10 +71,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--timeout takes a number of seconds above 0")
     transcript = None if options.no_log else Transcript.open(options.log)
     signals = Signals()
-    protected = protection.calling(options, signals)
     hosts = options.host.split(",")
     if not all(hosts):
         raise UsageError("HOST,HOST,... takes names without spaces between them")
+    protected = protection.calling(options, signals)
     sock, at = _connected(hosts, options, signals)
     protected.calls(hosts[at])
     peer = tcp.where(sock.getpeername())
@@ -101,11 +100,8 @@ def _login_name() -> str:
 
 
 def _channel(sock: socket.socket, protected: Protection, signals: Signals) -> Channel:
-    shaken = protected.call()
-    if shaken is None:
-        return plain.channel()
     try:
-        return handshake.shake(sock, shaken, {signals.fd: select.POLLIN})
+        return handshake.shake(sock, protected.call(), {signals.fd: select.POLLIN})
     except handshake.Stopped:
         raise Interrupted(signals.received) from None
 

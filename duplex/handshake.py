@@ -15,6 +15,7 @@ import time
 from duplex import wire
 from duplex.errors import DuplexError, reason_of
 from duplex.process import seconds_left, wait
+from duplex.wire import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,11 +27,7 @@ CHUNK = 16 * 1024  # bytes a read
 
 
 class Stopped(DuplexError):
-    """Something else happened that ends the handshake: `by` is the descriptor it happened to."""
-
-    def __init__(self, by: int) -> None:
-        super().__init__("")
-        self.by = by
+    """Something else happened that ends the handshake. Whoever waits for that knows what."""
 
 
 class Shaking:
@@ -117,11 +114,16 @@ class Shaking:
             return
 
 
-def shake(sock: socket.socket, handshake: wire.Handshake, stops: dict[int, int]) -> wire.Channel:
+def shake(
+    sock: socket.socket, handshake: wire.Handshake | None, stops: dict[int, int]
+) -> wire.Channel:
     """Wait for the channel. Raises HandshakeError, when the peer has been told; or Stopped.
 
-    `stops` are descriptors, and what of poll(2) happening to one of them ends it.
+    Without a handshake it is a plain one. `stops` are descriptors, and what of poll(2) happening to
+    one of them ends it.
     """
+    if handshake is None:
+        return plain.channel()
     shaking = Shaking(sock, handshake)
     failed: wire.HandshakeError | None = None
     while not shaking.over:
@@ -133,8 +135,8 @@ def shake(sock: socket.socket, handshake: wire.Handshake, stops: dict[int, int])
         if not shaking.over:
             seconds = seconds_left(shaking.deadline)
             happened = wait({sock.fileno(): shaking.wanted, **stops}, seconds)
-            if stopped := next((fd for fd in happened if fd in stops), None):
-                raise Stopped(stopped)
+            if happened.keys() & stops.keys():
+                raise Stopped
     assert failed
     raise failed
 
