@@ -19,11 +19,13 @@ from __future__ import annotations
 import os
 import resource
 
+from duplex.process import load_prctl
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38  # linux/prctl.h
+PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38  # linux/prctl.h
 # A limit on the numbers that descriptors have. A member has 11 and, for a moment, 3 more; they are
 # numbered below 20, because it has the socket by the number it had in the host.
 DESCRIPTORS = 32
@@ -37,9 +39,7 @@ def prepare() -> Callable[[], None]:
 
     With DUPLEX_DEBUG set members stay traceable, so that a debugger can be attached to one.
     """
-    import ctypes
-
-    prctl, set_limit = ctypes.CDLL(None).prctl, resource.setrlimit
+    prctl, set_limit = load_prctl(), resource.setrlimit
     traceable = bool(os.environ.get("DUPLEX_DEBUG"))
     limits = [
         (resource.RLIMIT_CORE, _at_most(resource.RLIMIT_CORE, 0)),
@@ -53,7 +53,7 @@ def prepare() -> Callable[[], None]:
         if not traceable:
             # RLIMIT_CORE does not hold where core_pattern is a pipe (core(5)); this does. The host
             # stays as it was: the link to its page is how `duplex who` finds the room.
-            prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+            prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
         for which, limit in limits:
             set_limit(which, limit)
 

@@ -214,9 +214,7 @@ def prepare_to_die_with_parent() -> Callable[[], None]:
 
     Call this before the fork: what it loads is then shared by all children.
     """
-    import ctypes
-
-    parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
+    parent, prctl = os.getpid(), load_prctl()
 
     def die_with_parent() -> None:
         prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
@@ -224,6 +222,14 @@ def prepare_to_die_with_parent() -> Callable[[], None]:
             os._exit(EXIT_INTERNAL)
 
     return die_with_parent
+
+
+def load_prctl() -> Callable[..., int]:
+    """prctl(2), which Python does not have. Loaded only where it is needed, before a fork."""
+    import ctypes
+
+    prctl: Callable[..., int] = ctypes.CDLL(None).prctl
+    return prctl
 
 
 def close_all_but(kept: set[int]) -> None:

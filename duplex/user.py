@@ -14,12 +14,13 @@ from __future__ import annotations
 import os
 
 from duplex.errors import DuplexError, UsageError, reason_of
+from duplex.hardening import PR_SET_DUMPABLE
+from duplex.process import load_prctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
 
-_PR_SET_DUMPABLE = 4  # linux/prctl.h
 _RUN = "/run/user"  # where pam_systemd makes a directory for each user who is logged in
 
 
@@ -82,6 +83,4 @@ def _be_traceable() -> None:
     Without it the user's own `duplex who` would not find the page. What was root's is gone from
     this process: nothing but the program and the listening sockets was opened before.
     """
-    import ctypes
-
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    load_prctl()(PR_SET_DUMPABLE, 1, 0, 0, 0)
