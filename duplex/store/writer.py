@@ -202,6 +202,8 @@ def _answers(
         message = b"refused" + SEPARATOR + answer.reason.encode()
         return [(pen, message) for pen in pens]
     words = [word if isinstance(word, bytes) else b"%d" % word for word in answer]
+    if sum(map(len, words)) + len(words) > MESSAGE_LIMIT:  # who is here, of more than some thousand
+        words = [b"refused", b"the answer is too long"]
     if said:
         return [
             (pen, _NUMBERS.get(word, b"ok" + SEPARATOR + word))

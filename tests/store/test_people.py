@@ -13,6 +13,7 @@ from store_support import Host, Server, add
 from support import until
 
 from duplex.store.shared import Shared
+from duplex.store.writer import MESSAGE_LIMIT, SEPARATOR, _answers
 
 
 def host(server: Server, name: str) -> tuple[Shared, int]:
@@ -243,3 +244,17 @@ def test_a_nick_has_one_holder_at_every_time(server: Server, rng: random.Random)
         assert sorted(nicks.values()) == sorted(people)
         inside = sum(b'"e"' in packed for packed in people.values())
         assert int(client.hget("duplex:{lobby}:room", "here")) == inside
+
+
+def test_an_answer_that_is_longer_than_a_pen_can_take_is_refused() -> None:
+    """Or the pen would be hung up on, call again, and ask the same again, for ever."""
+    pen = socket.socket()
+    names = [b"n" * 32] * (MESSAGE_LIMIT // 32)
+    ((_, message),) = _answers(False, [pen], [b"ok", *names])
+    pen.close()
+    assert message == b"refused" + SEPARATOR + b"the answer is too long"
+    pens = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ((_, message),) = _answers(False, [pens[0]], [b"ok", *names[:-200]])
+    assert pens[0].send(message) == len(message) <= MESSAGE_LIMIT
+    for pen in pens:
+        pen.close()
