@@ -19,6 +19,8 @@ from duplex.tcp import round_trip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from socket import SocketType
+
     from duplex.member import Member
 
 # How long an answer to the welcome is waited for: a client far away needs its round trips, one on
@@ -109,11 +111,14 @@ class Arrival:
         member, roster = self._member, self._room.roster
         former = member.nick
         member.seat.wants(nick)
-        mailbox = roster.bind(nick)
+        mailbox = self._bind(nick)
         member.seat.nick = nick
-        if former:
+        if former and same_nick(former) != same_nick(nick):
             roster.free(former)
         member.called(nick, mailbox)
+
+    def _bind(self, nick: str) -> SocketType:
+        return self._room.roster.bind(nick)
 
     def _carry_out(self, request: str) -> None:
         command, _, rest = request[1:].partition(" ")

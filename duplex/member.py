@@ -164,15 +164,18 @@ class Member:
         try:
             start = self.transcript.append(records)
         except TranscriptError as error:
-            count = lines.count(b"\n")
-            if self.delivery.echo:  # whoever waits for each line's record gets one answer for each
-                self.tell(*[f"! not recorded: {error.reason}"] * count)
-            else:
-                which = "not recorded" if count == 1 else f"{count} lines not recorded"
-                self.answer(f"{which}: {error.reason}")
+            self.not_recorded(lines.count(b"\n"), error.reason)
             return
         self.delivery.leave_out(start, start + len(records))
         self.room.bell.ring()
+
+    def not_recorded(self, count: int, reason: str) -> None:
+        """Answer that so many lines were not."""
+        if self.delivery.echo:  # whoever waits for each line's record gets one answer for each
+            self.tell(*[f"! not recorded: {reason}"] * count)
+        else:
+            which = "not recorded" if count == 1 else f"{count} lines not recorded"
+            self.answer(f"{which}: {reason}")
 
     def send(self, nick: str, letter: str, done: str) -> None:
         """Put a letter into a mailbox, and answer `done`. Raises Undeliverable."""

@@ -75,15 +75,8 @@ class SharedArrival(Arrival):
         self._here = int(heard.rest[1])
         return heard.rest[0].decode()
 
-    def _be_called(self, nick: str) -> None:
-        member, roster = self._member, self._room.roster
-        former = member.nick
-        member.seat.wants(nick)
-        mailbox = bound(roster, nick)
-        member.seat.nick = nick
-        if former and same_nick(former) != same_nick(nick):
-            roster.free(former)
-        member.called(nick, mailbox)
+    def _bind(self, nick: str) -> socket.SocketType:
+        return bound(self._room.roster, nick)
 
     def _is_there(self, offset: int) -> bool:
         """This host may be behind the one where the client was."""

@@ -157,7 +157,8 @@ class SharedMember(Member):
         elif heard.stretch:
             self.delivery.leave_out(*heard.stretch)
         elif heard.word == "refused":
-            self._not_recorded(heard)
+            reason = heard.rest[0].decode(errors="replace") if heard.rest else "the store refuses"
+            self.not_recorded(heard.request.body.count(b"\n"), reason)
         elif heard.word == "moved":
             self._has_moved()
 
@@ -167,16 +168,6 @@ class SharedMember(Member):
         elif word == "!swept" and not self._arrival and not self.leaving:
             self._come_again()
         self._told = word == "!out"
-
-    def _not_recorded(self, heard: Heard) -> None:
-        assert heard.request
-        count = heard.request.body.count(b"\n")
-        reason = heard.rest[0].decode(errors="replace") if heard.rest else "the store refuses"
-        if self.delivery.echo:  # whoever waits for each line's record gets one answer for each
-            self.tell(*[f"! not recorded: {reason}"] * count)
-        else:
-            which = "not recorded" if count == 1 else f"{count} lines not recorded"
-            self.answer(f"{which}: {reason}")
 
     def _has_moved(self) -> None:
         """The client is at another host by now, or in a later connection."""
