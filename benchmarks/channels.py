@@ -10,14 +10,13 @@ something could not be measured; a program that is missing is left out.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import ssl
 import sys
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+import command
 import handshakes
 import pairs
 import quick
@@ -26,7 +25,7 @@ import speed
 from programs import Bench, Memory, NotMeasured, missing
 from room_contenders import Room, start_duplex
 from sealed_load import SealedLoad
-from table import Row, measured, print_table
+from table import Row, measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,40 +54,18 @@ class Setting(NamedTuple):
 
 
 def main() -> int:
-    options = _options()
-    print(f"python {platform.python_version()}, Linux {platform.release()}, {os.cpu_count()} cores")
+    options = command.options("Measure a talk's channels, side by side.", MEASURES)
+    command.print_machine()
     print(ssl.OPENSSL_VERSION)
-    rows: list[Row] = []
-    failed = False
     with Bench() as bench:
         try:
             setting = _setting(bench, options)
         except NotMeasured as error:
             print(error, file=sys.stderr)
             return 1
-        for name in options.only:
-            try:
-                rows += MEASURES[name](setting)
-            except (NotMeasured, OSError) as error:
-                bench.end_all()
-                failed = True
-                rows.append(Row(name, "not measured", met=False))
-                print(f"{name} could not be measured: {error}", file=sys.stderr)
-    print_table(rows)
-    return 1 if failed else 0
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure a talk's channels, side by side.")
-    parser.add_argument("--megabytes", type=int, default=100, help="of the file (%(default)s)")
-    parser.add_argument("--runs", type=int, default=5, help="rounds (%(default)s)")
-    parser.add_argument(
-        "--only", nargs="+", choices=MEASURES, default=list(MEASURES), help="measure only these"
-    )
-    options = parser.parse_args()
-    if options.megabytes < 1 or options.runs < 1:
-        parser.error("--megabytes and --runs take numbers from 1")
-    return options
+        return command.measure(
+            bench, {name: partial(MEASURES[name], setting) for name in options.only}
+        )
 
 
 def _setting(bench: Bench, options: argparse.Namespace) -> Setting:

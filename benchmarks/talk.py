@@ -10,19 +10,18 @@ Exit status 1 only if something could not be measured; a program that is missing
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 from collections.abc import Callable
 from functools import partial
 from statistics import median
 
+import command
 import quick
 import sample
 import speed
 from pairs import DUPLEX, NCAT
-from programs import Bench, NotMeasured, missing
-from table import Row, Wanted, measured, print_table
+from programs import Bench, missing
+from table import Row, Wanted, measured
 
 TS_PART = 10  # ts is given a tenth of the file: it is that slow
 START_ROUNDS = 21
@@ -33,35 +32,15 @@ LATENCY = Wanted("at most 2 x", 2)
 
 
 def main() -> int:
-    options = _options()
-    print(f"python {platform.python_version()}, Linux {platform.release()}, {os.cpu_count()} cores")
-    rows: list[Row] = []
-    failed = False
+    options = command.options("Measure a talk, side by side with its peers.", MEASURES)
+    command.print_machine()
     with Bench() as bench:
-        for name in options.only:
-            try:
-                quick.first_line_seconds(bench, DUPLEX)  # so that all bytecode is there
-                rows += MEASURES[name](bench, options)
-            except (NotMeasured, OSError) as error:
-                bench.end_all()
-                failed = True
-                rows.append(Row(name, "not measured", met=False))
-                print(f"{name} could not be measured: {error}", file=sys.stderr)
-    print_table(rows)
-    return 1 if failed else 0
 
+        def figures(name: str) -> list[Row]:
+            quick.first_line_seconds(bench, DUPLEX)  # so that all bytecode is there
+            return MEASURES[name](bench, options)
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure a talk, side by side with its peers.")
-    parser.add_argument("--megabytes", type=int, default=100, help="of the file (%(default)s)")
-    parser.add_argument("--runs", type=int, default=5, help="rounds (%(default)s)")
-    parser.add_argument(
-        "--only", nargs="+", choices=MEASURES, default=list(MEASURES), help="measure only these"
-    )
-    options = parser.parse_args()
-    if options.megabytes < 1 or options.runs < 1:
-        parser.error("--megabytes and --runs take numbers from 1")
-    return options
+        return command.measure(bench, {name: partial(figures, name) for name in options.only})
 
 
 def throughput(bench: Bench, options: argparse.Namespace) -> list[Row]:
