@@ -9,17 +9,23 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import protected_support
 import pytest
 from client_support import heard_by, join, log_of, said_by, start_room, talk_while_cut
-from protected_support import WRONG, environment
+from protected_support import CODE, WRONG, environment
 from proxy import Proxy
 from support import DEADLINE, DUPLEX, Duo, Program, alive, children, events, needs, until
-from tls_support import certificates
+from tls_support import certificates, contexts
+
+from duplex import wire
+from duplex.handshake import shake
+from duplex.spoken import normal
+from duplex.wire import code, tls
 
 
 class Kind(protected_support.Kind):
@@ -95,6 +101,42 @@ def test_a_relay_that_dies_costs_a_connection_and_no_line(
         until(lambda number=number: said_by("ann", log_of(host)) == [*map(str, range(number + 1))])
     ann.end_input()
     assert ann.status() == 0, ann.err
+
+
+def test_who_does_not_read_for_a_while_has_every_record_once(duo: Duo, kind: Kind) -> None:
+    """Of what is sealed the socket takes only a part, again and again."""
+    host, port = kind.start(duo)
+    bob = kind.join(duo, port, "bob")
+    with sealed_client(kind, port) as (sock, channel):
+        sock.sendall(channel.sender.send(b"/join slow\n"))
+        until(lambda: "slow entered" in bob.out.decode())
+        count = 6000
+        for number in range(count):
+            bob.type(f"{number} {'x' * 1500}\n")  # more than the kernel keeps for one connection
+        until(lambda: len(said_by("bob", log_of(host))) == count)
+        heard = channel.receiver.receive(b"")
+        while not heard.endswith(b"> %d %b\n" % (count - 1, b"x" * 1500)):
+            data = sock.recv(65536)
+            assert data, "cut off"
+            heard += channel.receiver.receive(data)
+    numbers = re.findall(rb"<bob> (\d+) x{1500}\n", heard)
+    assert [int(number) for number in numbers] == list(range(count))
+
+
+@contextmanager
+def sealed_client(kind: Kind, port: int) -> Iterator[tuple[socket.socket, wire.Channel]]:
+    """A client that reads when the test does, and of whom its kernel keeps little."""
+    if kind.kind == "code":
+        handshake: wire.Handshake = code.Client(normal(CODE))
+    else:
+        handshake = tls.Client(contexts()[1], "localhost", None)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", port))
+        sock.setblocking(False)
+        channel = shake(sock, handshake, {})
+        sock.settimeout(DEADLINE)
+        yield sock, channel
 
 
 def test_who_comes_plain_reads_why_not_and_is_closed(duo: Duo, kind: Kind) -> None:

@@ -53,6 +53,15 @@ def test_letters_names_and_kicks_reach_every_host(rooms: Rooms) -> None:
     assert rooms.are_same().count(b"* bob is now Ann\n") == 1
 
 
+def test_who_joins_under_a_nick_of_another_host_gets_one_with_a_number(rooms: Rooms) -> None:
+    one, two = rooms.open(), rooms.open()
+    ann = one.client("ann")
+    also = two.client()
+    also.say("/join Ann")
+    assert " as Ann2: " in also.sees("! joined lobby")
+    ann.sees("* Ann2 entered the room")
+
+
 def test_a_password_is_never_shown(
     start_server: Callable[..., Server], start_rooms: Callable[..., Rooms]
 ) -> None:

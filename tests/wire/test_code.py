@@ -251,6 +251,16 @@ def test_every_byte_that_is_agreed_on_is_bound_in() -> None:
             pytest.fail(f"byte {at} may be changed")
 
 
+def test_the_proofs_and_both_keys_follow_from_all_that_was_said_before() -> None:
+    """Also from the first line, which has the version, and which SPAKE2 knows nothing of."""
+    key, took = bytes(32), code.BANNER + code.HELLO + bytes(66)
+    kept = vars(code._Keys(key, took))
+    assert len({*kept.values()}) == 4
+    for at in (0, len(code.BANNER), len(took) - 1):
+        other = took[:at] + bytes([took[at] ^ 1]) + took[at + 1 :]
+        assert not {*vars(code._Keys(key, other)).values()} & {*kept.values()}
+
+
 def test_a_recorded_call_is_worth_nothing_to_another_listener() -> None:
     server, client = code.Server(CODE), code.Client(CODE)
     hello = client.feed(server.start())
