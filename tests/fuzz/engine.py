@@ -59,6 +59,7 @@ def run(target: Target, executions: int, seed: int, seconds: float, keep_in: Pat
         return Result(count, took, growth)
     data = shared[_HEAD.size : _HEAD.size + size]
     kept = keep_in / f"fuzz-{target.name}-{hashlib.sha256(data).hexdigest()[:12]}"
+    keep_in.mkdir(parents=True, exist_ok=True)
     kept.write_bytes(data)
     return Result(count, took, growth, failure, str(kept))
 
