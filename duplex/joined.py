@@ -90,7 +90,9 @@ class Joined(Resuming):
         if not self.in_room:
             return super()._take_more()
         if self.presence == LIVE:
-            self.outgoing = self._sender.send(self.outbox.take(CHUNK))
+            taken = self.outbox.take(CHUNK)
+            self.outgoing = self._sender.send(taken)
+            self._taken = len(taken), len(self.outgoing)
         return bool(self.outgoing)
 
     def _may_shut(self) -> bool:

@@ -63,6 +63,7 @@ class Resuming(Calling):
             "over": self._on_over,
             "connection": self._on_connection,
         }
+        self._taken = (0, 0)  # bytes of lines taken from the outbox last, and of the same as sent
         self._key = ""
         self._resumes = False  # what is waited for is the answer to /resume
         self._was_away = False  # and the user has been told
@@ -157,10 +158,11 @@ class Resuming(Calling):
 
     def _on_lost(self, reason: str) -> None:
         reason, self._reason = self._reason or reason, ""
-        for line in self.outbox.lost(len(self.outgoing) if self.presence == LIVE else 0):
+        for line in self.outbox.lost(self._untaken()):
             if line.wire != WHO and not self._over:
                 self.tell(f"not known to have been carried out: {line}")
         self.outgoing = b""
+        self._taken = (0, 0)
         self._cut()
         self.presence = AWAY
         if self._over or self.ending or not self._again:
@@ -175,6 +177,15 @@ class Resuming(Calling):
         self._was_away = True
         with suppress(OSError):  # if the child has ended, the end of its channel will tell
             self._channel.send(b"again\n")
+
+    def _untaken(self) -> int:
+        """Bytes of the lines taken last that were surely not sent.
+
+        A byte that was sent carries one of them at most; if it is sealed, often none.
+        """
+        lines, size = self._taken
+        sent = max(0, size - len(self.outgoing))
+        return max(0, lines - sent)
 
     def _on_connection(self, _reason: str) -> None:
         for sock in {self.sock, self._out}:

@@ -26,6 +26,7 @@ DUPLEX = [sys.executable, "-m", "duplex"]
 ROOM = [*DUPLEX, "room", "--allow-root"]  # the tests may run as anybody
 DEADLINE = 30.0  # s: far beyond what anything takes, so that only what never comes fails
 RECORD = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?:<([^<> ]+)> |\* )(.*)")
+TIME_WAIT, LISTEN = "06", "0A"  # states in /proc/net/tcp (net/tcp_states.h)
 T = TypeVar("T")
 
 
@@ -141,7 +142,7 @@ def port_bound_by(program: Program) -> int:
         for table in ("/proc/net/tcp", "/proc/net/tcp6"):
             for line in Path(table).read_text().splitlines()[1:]:
                 fields = line.split()
-                if fields[3] == "0A" and fields[9] in inodes:
+                if fields[3] == LISTEN and fields[9] in inodes:
                     return int(fields[1].rpartition(":")[2], 16)
         assert program.process.poll() is None, program.err
         return None
@@ -185,9 +186,16 @@ def accepts(port: int) -> bool:
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
             fields = line.split()
-            if int(fields[1].rpartition(":")[2], 16) == port and fields[3] == "0A":
+            if int(fields[1].rpartition(":")[2], 16) == port and fields[3] == LISTEN:
                 return True
     return False
+
+
+def connections(port: int) -> int:
+    """Those of a port that somebody holds: others the kernel keeps for a while, in TIME_WAIT."""
+    rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = [row.split() for row in rows if f":{port:04X} " in row]
+    return len([row for row in fields if row[3] not in (TIME_WAIT, LISTEN)])
 
 
 class Duo:

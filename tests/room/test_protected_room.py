@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import random
 import re
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import sys
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +23,18 @@ import pytest
 from client_support import heard_by, join, log_of, said_by, start_room, talk_while_cut
 from protected_support import CODE, WRONG, environment
 from proxy import Proxy
-from support import DEADLINE, DUPLEX, Duo, Program, alive, children, events, needs, until
+from support import (
+    DEADLINE,
+    DUPLEX,
+    Duo,
+    Program,
+    alive,
+    children,
+    connections,
+    events,
+    needs,
+    until,
+)
 from tls_support import certificates, contexts
 
 from duplex import wire
@@ -74,6 +89,44 @@ def test_a_connection_cut_at_any_byte_loses_and_doubles_nothing(
     until(lambda: b"bob entered" in ann.out)
     talk_while_cut(host, between, ann, bob, 3000)
     assert between.cuts > 3
+
+
+class Resetting(random.Random):
+    """What a Proxy asks whether a cut is to be a reset."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+def test_what_was_never_sent_is_counted_in_lines_and_not_as_it_was_sealed(
+    duo: Duo, kind: Kind
+) -> None:
+    """A sealed line is longer: what was said before it is not taken for unsent, too."""
+    host, port = kind.start(duo)
+    between = Proxy(port, Resetting())
+    ann = kind.join(duo, between.port, "ann")
+    until(lambda: "ann entered" in host.err)
+    os.kill(ann.child(), signal.SIGSTOP)  # it neither hears what is recorded nor sees the cut
+    said = [str(number) for number in range(100)]
+    ann.type("".join(f"{text}\n" for text in said))
+    until(lambda: said_by("ann", log_of(host)) == said)
+    between.cut()
+    until(lambda: not connections(between.port))
+    ann.type("more\n")  # nothing of it can be sent
+    until(lambda: not waiting(ann))
+    os.kill(ann.child(), signal.SIGCONT)
+    until(lambda: "connected again, as ann" in ann.err)
+    ann.end_input()
+    assert ann.status() == 0, ann.err
+    assert said_by("ann", log_of(host)) == [*said, "more"]
+    between.close()
+
+
+def waiting(program: Program) -> int:
+    """Bytes typed that it has not read; whatever it has read, it has tried to send."""
+    assert program.process.stdin
+    count = fcntl.ioctl(program.process.stdin, termios.FIONREAD, bytes(4))
+    return int.from_bytes(count, sys.byteorder)
 
 
 def test_a_relay_ends_with_its_client(duo: Duo, kind: Kind, proxy: Callable[[int], Proxy]) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 from attackers import Target, try_to_enter
 from room_support import Client, Room
-from support import ROOM, Duo, Program, children, events, port_of, records, said, until
+from support import ROOM, Duo, Program, children, connections, events, port_of, records, said, until
 from tls_support import certificates
 
 from duplex.errors import DuplexError
@@ -35,7 +35,6 @@ TESTS = Path(__file__).parent.parent
 CODE = "walrus-gizmo-tulip-abacus"
 LIMITS = ("--rate", "20", "--max-handshakes", "32", "--max-per-address", "64")  # the defaults
 LATENCY = 0.25  # s: for 99 lines of 100, under the whole attack
-TIME_WAIT = "06"  # a state in /proc/net/tcp (net/tcp_states.h)
 MINUTE = 60.0  # s until nothing may be left of it
 CALM = 100  # lines of each before the attack
 NEWCOMERS = 5
@@ -223,13 +222,6 @@ class Battle:
         for name, numbers in lines.items():
             assert numbers == list(range(len(numbers))), name
         self.lines_of = {name: len(numbers) for name, numbers in lines.items()}
-
-
-def connections(port: int) -> int:
-    """Those of a port that somebody holds: others the kernel keeps for a while, in TIME_WAIT."""
-    rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    fields = [row.split() for row in rows if f":{port:04X} " in row]
-    return len([row for row in fields if row[3] != TIME_WAIT])
 
 
 def own_kib(pid: int) -> int:
