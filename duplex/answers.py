@@ -39,7 +39,8 @@ HERE_TOO = re.compile(rb"! and: (?P<nicks>.*)")
 
 # What answers no command: the end of a change of nick, and warnings.
 NO_ANSWER = re.compile(
-    rb"! (?:you are \S+ now|slowly: |the room's store is out of reach; lines wait)"
+    rb"! (?:you are \S+ now|slowly: |the room's store is out of reach; lines wait|"
+    rb"what you told \S+ is lost |\S+ was not kicked )"
 )
 
 # Whatever is no record: a private message, or one of the above.

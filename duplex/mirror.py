@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from duplex.store.entry import Entry
+    from duplex.store.entry import Entry, Letter
     from duplex.store.position import Position
     from duplex.store.shared import Room, Shared
     from duplex.transcript import Committed, Transcript
@@ -78,7 +78,7 @@ def settle(transcript: Transcript, position: Position, room: Room, name: str) ->
 
 
 class Mirror:
-    """`ring` tells the members; `deliver(nick, letter)` puts a letter into a mailbox here."""
+    """`ring` tells the members; `deliver` puts a letter into a mailbox, or says why it cannot."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Mirror:
         *,
         synced: bool,
         ring: Callable[[], None],
-        deliver: Callable[[str, bytes], None],
+        deliver: Callable[[Letter], str],
         tell: Callable[[str], None],
     ) -> None:
         self._shared = shared
@@ -125,11 +125,12 @@ class Mirror:
             self._entry = entries[-1].id
             size = max(1, sum(len(entry.data) for entry in entries) // len(entries))
             self._count = max(1, min(COUNT_LIMIT, READ_LIMIT // size))
-        for at, nick, letter in letters:
-            self._deliver(nick, letter)
-            self._mail = at
+        for letter in letters:
             with suppress(Unreachable, Refused):  # then it may come twice, after a kill
-                self._shared.taken(at)
+                if why := self._deliver(letter):
+                    self._shared.tell(letter.sender, f"!! {why}".encode())  # member.ANSWER
+                self._shared.taken(letter.id)
+            self._mail = letter.id
 
     def _find_place(self) -> None:
         room = self._shared.find(make=False)

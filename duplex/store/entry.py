@@ -63,3 +63,15 @@ class Entry:
     @property
     def end(self) -> int:
         return self.start + len(self.data)
+
+
+class Letter:
+    """What another host's member has written to `nick` on this one; `sender` is its connection."""
+
+    __slots__ = ("id", "nick", "sender", "text")
+
+    def __init__(self, letter_id: bytes, fields: dict[bytes, bytes]) -> None:
+        self.id = letter_id.decode()
+        self.nick = fields[b"n"].decode()
+        self.text = fields[b"l"]
+        self.sender = fields[b"f"].decode()

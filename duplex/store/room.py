@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from duplex.errors import say_status
+from duplex.member import KICK, PRIVATE
 from duplex.mirror import Mirror, settle
 from duplex.room import Room
 from duplex.roster import Undeliverable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import NoReturn
 
+    from duplex.store.entry import Letter
     from duplex.transcript import Committed, Transcript
 
 TRIES = 10  # to find the beginning of what is kept, while that is being trimmed
@@ -115,12 +117,17 @@ class SharedRoom(Room):
     def _tell(self, text: str) -> None:
         (self.tell_operator if self._has_people else say_status)(text)
 
-    def _deliver(self, nick: str, letter: bytes) -> None:
+    def _deliver(self, letter: Letter) -> str:
+        """What its sender, on another host, is to be told: "" if it is in its mailbox."""
         try:
-            self.roster.send(nick, letter)
+            self.roster.send(letter.nick, letter.text)
         except Undeliverable as error:
-            if letter[:1] == b"-":  # what was said to it alone; its sender may be on another host
-                self.tell_log(f"a private message from another host was lost: {error}")
+            kind, text = letter.text[:1], letter.text.partition(b"- ")[2].decode(errors="replace")
+            if kind == PRIVATE:
+                return f"what you told {letter.nick} is lost ({error}): {text}"
+            if kind == KICK:
+                return f"{letter.nick} was not kicked ({error})"
+        return ""
 
 
 class _Committed:

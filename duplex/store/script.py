@@ -116,9 +116,9 @@ local function remove(connection, person)
   end
 end
 
-local function post(person, letter)
+local function post(person, letter, from)
   call('XADD', base .. 'mail:' .. person.h, 'MAXLEN', '~', %(letters)d, '*',
-       'n', person.n, 'l', letter)
+       'n', person.n, 'l', letter, 'f', from)
 end
 
 -- Some of a host's people go; whether all are gone by now.
@@ -146,6 +146,12 @@ end
 
 local function lease(of, last)
   call('HSET', hosts, of, string.format('%%.3f %%.0f', now + %(lease)f, last))
+end
+
+if op == 'tell' then
+  local person = get(ARGV[7])
+  if person then post(person, ARGV[8], '') end
+  return {'ok'}
 end
 
 if op == 'begin' then
@@ -265,7 +271,7 @@ if op == 'post' then
   local holder = call('HGET', nicks, key)
   local reader = holder and get(holder)
   if not reader then return {'nobody'} end
-  post(reader, letter)
+  post(reader, letter, connection)
   call('SET', base .. 'said:' .. connection, integer(number) .. ' 0', 'EX', %(remembered)d)
   return {'ok', reader.n}
 end
@@ -291,7 +297,7 @@ if op == 'resume' then
   local start = event({text})
   if former then
     remove(other, former)
-    if former.h ~= host then post(former, 't' .. other) end
+    if former.h ~= host then post(former, 't' .. other, '') end
   end
   if person.k and person.k ~= key then call('HDEL', nicks, person.k) end
   person.n, person.k, person.s, person.e = nick, key, session, integer(start)

@@ -11,7 +11,7 @@ import hashlib
 import os
 
 from duplex.store import script
-from duplex.store.entry import Entry
+from duplex.store.entry import Entry, Letter
 from duplex.store.errors import Refused, StoreError, Unreachable
 
 TYPE_CHECKING = False
@@ -117,8 +117,10 @@ class Shared:
 
     # Reading:
 
-    def read(self, log: str, mail: str, count: int, wait: float) -> tuple[list[Entry], list[Any]]:
-        """Entries after the id `log`, and letters (id, nick, letter) after `mail`.
+    def read(
+        self, log: str, mail: str, count: int, wait: float
+    ) -> tuple[list[Entry], list[Letter]]:
+        """Entries after the id `log`, and letters after `mail`.
 
         Waits for either for `wait` seconds, which have to be fewer than address.ANSWER.
         """
@@ -127,14 +129,12 @@ class Shared:
             self._client.execute_command, *command, "STREAMS", self.log, self.mail, log, mail
         )
         entries: list[Entry] = []
-        letters: list[Any] = []
+        letters: list[Letter] = []
         for name, items in found.items() if isinstance(found, dict) else found or ():
             if name == self.log:
                 entries = [Entry(entry_id, fields) for entry_id, fields in items]
             else:
-                letters = [
-                    (at.decode(), fields[b"n"].decode(), fields[b"l"]) for at, fields in items
-                ]
+                letters = [Letter(at, fields) for at, fields in items]
         return entries, letters
 
     def entries_back(self, before: str, count: int) -> list[Entry]:
@@ -146,6 +146,10 @@ class Shared:
     def entry(self, entry_id: str) -> Entry | None:
         found = self._try(self._client.xrange, self.log, entry_id, entry_id, 1)
         return Entry(*found[0]) if found else None
+
+    def tell(self, connection: str, letter: bytes) -> None:
+        """Write to whom this connection is, on whatever host, if it is still here."""
+        self.call(0, 0, ("tell", connection, letter))
 
     def taken(self, mail: str) -> None:
         """The letter with this id, and those before it, are delivered."""

@@ -196,7 +196,7 @@ def test_who_comes_back_on_another_host_ends_the_earlier_connection(server: Serv
     one.call(turn, 0, ("leave", "c1", "ann's", "was dropped"))
     assert events(one) == ["ann entered the room", "ann is back"]
     _, letters = one.read("+", "0-0", 10, 0)
-    assert [(nick, letter) for _, nick, letter in letters] == [("ann", b"tc1")]
+    assert [(letter.nick, letter.text) for letter in letters] == [("ann", b"tc1")]
     assert two.who(own) == ["ann"]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 from rooms_support import Rooms
 from store_support import Server
-from support import ROOM, Duo, children, said, until
+from support import ROOM, Duo, Terminal, children, said, until
 
 SECRET = "correct-horse"
 
@@ -33,7 +33,7 @@ def test_what_is_said_on_one_host_is_heard_on_all(rooms: Rooms) -> None:
     assert ann.said == ["<bob> hello", "<bob> and more"]  # and not its own
 
 
-def test_letters_names_and_kicks_reach_every_host(rooms: Rooms) -> None:
+def test_letters_and_names_reach_every_host(rooms: Rooms) -> None:
     one, two = rooms.open(), rooms.open()
     ann, bob = one.client("ann"), two.client("bob")
     bob.say("/msg ann psst")
@@ -51,6 +51,42 @@ def test_letters_names_and_kicks_reach_every_host(rooms: Rooms) -> None:
     bob.say("/nick Ann")
     bob.sees("! you are Ann now")
     assert rooms.are_same().count(b"* bob is now Ann\n") == 1
+
+
+def test_a_letter_that_finds_its_mailbox_full_comes_back_to_its_sender(rooms: Rooms) -> None:
+    one, two = rooms.open(), rooms.open()
+    ann, others = one.client("ann"), set(children(two.host.pid))
+    bob = two.client("bob")
+    (member,) = set(children(two.host.pid)) - others
+    os.kill(member, signal.SIGSTOP)
+    ann.say("/msg bob last")
+    for number in range(1000):
+        ann.say(f"/msg bob {number}")
+    lost = "! what you told bob is lost (bob has a full mailbox; try again later): "
+    ann.sees(f"{lost}999")
+    os.kill(member, signal.SIGCONT)
+    ann.say("/msg bob last")
+    bob.sees("-ann- last")
+    bob.sees("-ann- last")
+    got = [int(n) for n in re.findall(rb"^-ann- (\d+)$", bob.heard, re.MULTILINE)]
+    told = re.escape(lost).encode()
+    back = [int(n) for n in re.findall(rb"^%b(\d+)$" % told, ann.heard, re.MULTILINE)]
+    assert got
+    assert got + back == list(range(1000))
+
+
+def test_who_keeps_the_room_kicks_somebody_at_another_host(rooms: Rooms) -> None:
+    two = rooms.open()
+    bob = two.client("bob")
+    command = [*ROOM, str(rooms.port), "--host", "127.0.0.9", "--name", "lobby"]
+    keeper = Terminal(command, rooms.duo.tmp / "keeper", **rooms.env)
+    try:
+        keeper.sees("and you are host")
+        keeper.line("/kick bob too loud")
+        keeper.sees("was kicked by host: too loud")
+        assert bob.reads_to_the_end()[-1] == "! you were kicked by host: too loud"
+    finally:
+        keeper.stop()
 
 
 def test_who_joins_under_a_nick_of_another_host_gets_one_with_a_number(rooms: Rooms) -> None:
