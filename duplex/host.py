@@ -53,6 +53,7 @@ ACCEPTED_AT_ONCE = 32  # before looking after the rest: a flood of joins must no
 CLOSING = 5.0  # s for every client to get the last records
 NICE = 5  # of members, so that the host accepts and reaps in time
 OPERATOR = ""  # for an address: it has none
+PAUSE = 0.2  # s before a helper does what one did that has ended: perhaps it cannot be done
 TRY_AGAIN = 1.0  # s until an event is recorded that could not be, and a socket accepted
 READY = (arrival, delivery, orders, text)  # what members need is imported once, here
 
@@ -264,7 +265,12 @@ class Host:
             self._closing = self._closing or "the room closed"
         elif not self._closing:
             self._room.tell_operator(f"the {kind} {how_it_ended(status)}; there is another")
-            self._helpers[spawn(self._runs[kind])] = kind
+            self._helpers[spawn(lambda: self._begin_again(kind))] = kind
+
+    def _begin_again(self, kind: str) -> int:
+        """Only a helper that follows another runs this."""
+        time.sleep(PAUSE)
+        return self._runs[kind]()
 
     def _open_helpers(self) -> None:
         if self._synced:

@@ -6,12 +6,16 @@ import os
 import re
 import resource
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from room_support import Client, Room
-from support import children, needs, records, until
+from support import ROOM, Duo, children, needs, port_of, records, until
+
+from duplex.host import PAUSE
 
 OpenRoom = Callable[..., Room]
 NO_LIMIT = resource.RLIM_INFINITY
@@ -205,3 +209,21 @@ def test_a_room_keeps_its_transcript_whatever_fsync_is(open_room: OpenRoom, opti
     assert flushers == (option == "second")
     assert len([nick for nick, _ in records(room.log) if nick == "ann"]) == 100
     assert os.stat(room.log).st_mode & 0o777 == 0o600
+
+
+FAILING = """\
+from duplex import cli, host
+host.flush = lambda *_: 1
+cli.main()
+"""
+
+
+def test_a_helper_that_fails_at_once_is_followed_no_faster_than_it_makes_sense(duo: Duo) -> None:
+    command = [sys.executable, "-c", FAILING, *ROOM[3:], "0", "--plain", "--fsync", "second"]
+    begun = time.monotonic()
+    host = duo.start(command, "room")
+    until(lambda: host.err.count("the flusher ended with status 1; there is another\n") >= 5)
+    assert time.monotonic() - begun > 4 * PAUSE
+    client = Client(port_of(host))
+    client.sees("! welcome to room")
+    client.close()
