@@ -25,11 +25,12 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 
 from duplex.errors import TranscriptError
+from duplex.store import post
 from duplex.store.entry import FIRST
 from duplex.store.errors import Diverged, Gap, OtherRoom, Refused, Unreachable
+from duplex.store.post import Post
 from duplex.transcript import first_record
 
 TYPE_CHECKING = False
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from duplex.store.entry import Entry, Letter
+    from duplex.store.entry import Entry
     from duplex.store.position import Position
     from duplex.store.shared import Room, Shared
     from duplex.transcript import Committed, Transcript
@@ -78,7 +79,7 @@ def settle(transcript: Transcript, position: Position, room: Room, name: str) ->
 
 
 class Mirror:
-    """`ring` tells the members; `deliver` puts a letter into a mailbox, or says why it cannot."""
+    """`ring` tells the members; `send` is the post's (post.py)."""
 
     def __init__(
         self,
@@ -89,14 +90,14 @@ class Mirror:
         *,
         synced: bool,
         ring: Callable[[], None],
-        deliver: Callable[[Letter], str],
+        send: Callable[[str, bytes], None],
         tell: Callable[[str], None],
     ) -> None:
         self._shared = shared
         self._transcript = transcript
         self._position = position
         self._ring = ring
-        self._deliver = deliver
+        self._post = Post(shared, send)
         self._tell = tell
         self._order = _Order(position, committed)
         self._synced = synced
@@ -115,6 +116,7 @@ class Mirror:
         try:
             if not self._entry:
                 self._find_place()
+            wait = min(wait, post.AGAIN) if self._post.waits else wait
             entries, letters = self._shared.read(self._entry, self._mail, self._count, wait)
         except (Unreachable, Refused):
             self._entry = ""  # the store may be another's when it is back, or have lost something
@@ -125,12 +127,8 @@ class Mirror:
             self._entry = entries[-1].id
             size = max(1, sum(len(entry.data) for entry in entries) // len(entries))
             self._count = max(1, min(COUNT_LIMIT, READ_LIMIT // size))
-        for letter in letters:
-            with suppress(Unreachable, Refused):  # then it may come twice, after a kill
-                if why := self._deliver(letter):
-                    self._shared.tell(letter.sender, f"!! {why}".encode())  # member.ANSWER
-                self._shared.taken(letter.id)
-            self._mail = letter.id
+        self._mail = letters[-1].id if letters else self._mail
+        self._post.deliver(letters)
 
     def _find_place(self) -> None:
         room = self._shared.find(make=False)
@@ -165,7 +163,8 @@ class Mirror:
     def _put_back(self, end: int) -> int:
         """Some of what the store has lost; where it ends by now."""
         for entry in self._shared.entries_back("+", 1):
-            self._compare(entry, min(entry.end, self._position.offset))
+            if entry.start < self._position.offset:  # or another host was faster, and more was said
+                self._compare(entry, min(entry.end, self._position.offset))
         data = os.pread(self._transcript.fd, min(PUT_BACK, self._position.offset - end), end)
         if len(data) == PUT_BACK:
             data = data[: data.rfind(b"\n") + 1] or data  # a record is shorter than that

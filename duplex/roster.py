@@ -45,6 +45,13 @@ class Undeliverable(DuplexError):
     """A letter was not put in its mailbox; the text says why."""
 
 
+class Full(Undeliverable):
+    """Whoever reads that mailbox has not read what is in it."""
+
+    def __init__(self, nick: str) -> None:
+        super().__init__(f"{nick} has a full mailbox; try again later")
+
+
 class Nobody(Undeliverable):
     """There is no such mailbox here."""
 
@@ -192,7 +199,7 @@ class Roster:
             try:
                 sender.sendto(letter, self._place(name))
             except BlockingIOError:
-                raise Undeliverable(f"{nick} has a full mailbox; try again later") from None
+                raise Full(nick) from None
             except (FileNotFoundError, ConnectionRefusedError):
                 raise Nobody(nick) from None
             except OSError as error:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 
 from duplex.errors import say_status
-from duplex.member import KICK, PRIVATE
 from duplex.mirror import Mirror, settle
 from duplex.room import Room
-from duplex.roster import Undeliverable
 from duplex.store.address import Address
 from duplex.store.errors import Gap
 from duplex.store.position import Position
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     import argparse
     from typing import NoReturn
 
-    from duplex.store.entry import Letter
     from duplex.transcript import Committed, Transcript
 
 TRIES = 10  # to find the beginning of what is kept, while that is being trimmed
@@ -100,7 +97,7 @@ class SharedRoom(Room):
             committed,
             synced=self._synced,
             ring=self._ring,
-            deliver=self._deliver,
+            send=lambda nick, text: self.roster.send(nick, text),  # made later
             tell=self._tell,
         )
 
@@ -116,18 +113,6 @@ class SharedRoom(Room):
 
     def _tell(self, text: str) -> None:
         (self.tell_operator if self._has_people else say_status)(text)
-
-    def _deliver(self, letter: Letter) -> str:
-        """What its sender, on another host, is to be told: "" if it is in its mailbox."""
-        try:
-            self.roster.send(letter.nick, letter.text)
-        except Undeliverable as error:
-            kind, text = letter.text[:1], letter.text.partition(b"- ")[2].decode(errors="replace")
-            if kind == PRIVATE:
-                return f"what you told {letter.nick} is lost ({error}): {text}"
-            if kind == KICK:
-                return f"{letter.nick} was not kicked ({error})"
-        return ""
 
 
 class _Committed:

@@ -22,7 +22,7 @@ from support import DEADLINE, readable, until
 
 from duplex import mirror
 from duplex.store.address import Address
-from duplex.store.entry import Letter, length, said
+from duplex.store.entry import length, said
 from duplex.store.pen import Pen
 from duplex.store.position import Position
 from duplex.store.shared import Shared
@@ -153,14 +153,13 @@ class Host:
             committed or Committed(),
             synced=False,
             ring=lambda: None,
-            deliver=self._deliver,
+            send=self._send,
             tell=lambda text: None,
         )
 
-    def _deliver(self, letter: Letter) -> str:
+    def _send(self, nick: str, letter: bytes) -> None:
         with self.letters.open("ab") as file:
-            file.write(letter.nick.encode() + b" " + letter.text + b"\n")
-        return ""
+            file.write(nick.encode() + b" " + letter + b"\n")
 
     def member(self, nick: str) -> Member:
         return Member(self, nick)

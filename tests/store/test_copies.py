@@ -16,6 +16,7 @@ from support import DEADLINE, DUPLEX, until
 from duplex.store.entry import length, said
 from duplex.store.errors import Diverged, Gap, OtherRoom
 from duplex.store.position import Position
+from duplex.store.shared import Room
 from duplex.transcript import first_record
 
 
@@ -213,6 +214,14 @@ def test_a_transcript_of_something_else_is_not_touched(
     assert host.log.read_bytes().endswith(b"of another room\n")
 
 
+def lose_some(server: Server) -> None:
+    """As a store does that was restarted and had not put everything on the disk."""
+    client = server.address().connect()
+    lost = client.xrevrange("duplex:{lobby}:log", "+", "-", 5)
+    client.xdel("duplex:{lobby}:log", *(entry_id for entry_id, _ in lost))
+    client.hset("duplex:{lobby}:room", "end", lost[-1][1][b"o"])
+
+
 def test_what_the_store_has_lost_is_put_back_by_who_has_it(
     start_server: Callable[..., Server], start_host: Callable[..., Host], tmp_path: Path
 ) -> None:
@@ -222,18 +231,44 @@ def test_what_the_store_has_lost_is_put_back_by_who_has_it(
     one.has(end)
     two.has(end)
     two.mirror.kill()
-    client = server.address().connect()
-    lost = client.xrevrange("duplex:{lobby}:log", "+", "-", 5)
-    client.xdel("duplex:{lobby}:log", *(entry_id for entry_id, _ in lost))
-    client.hset("duplex:{lobby}:room", "end", lost[-1][1][b"o"])
+    lose_some(server)
     one.mirror.kill()
     one.start_mirror()  # as after its connection is lost
     two.start_mirror()
+    until(lambda: server.shared("one").find().end == end)
     end = say_much(two, 5, "bob")
     one.has(end)
     two.has(end)
     assert one.log.read_bytes() == two.log.read_bytes()
     assert one.log.read_bytes().count(b"<ann>") == 20
+
+
+def test_who_comes_too_late_to_put_something_back_goes_on(
+    start_server: Callable[..., Server], start_host: Callable[..., Host]
+) -> None:
+    """Another host has done it after this one looked, and more was said."""
+    server = start_server(durable=True)
+    one, two = start_host(server, "one"), start_host(server, "two")
+    end = say_much(one, 20)
+    one.has(end)
+    two.has(end)
+    one.mirror.kill()
+    two.mirror.kill()
+    lose_some(server)
+    late = two.make_mirror()
+    find = late._shared.find
+
+    def found_just_before(make: bool = True) -> Room | None:
+        room = find(make)
+        one.start_mirror()
+        until(lambda: server.shared("one").find().end == end)
+        one.has(say_much(one, 5, "bob"))
+        return room
+
+    late._shared.find = found_just_before  # type: ignore[method-assign]
+    late.go_on()
+    late.go_on()
+    assert one.log.read_bytes() == two.log.read_bytes()
 
 
 def test_a_log_with_a_hole_is_read_from_its_first_record(tmp_path: Path) -> None:
