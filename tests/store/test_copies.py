@@ -214,6 +214,18 @@ def test_a_transcript_of_something_else_is_not_touched(
     assert host.log.read_bytes().endswith(b"of another room\n")
 
 
+def two_copies(
+    start_server: Callable[..., Server], start_host: Callable[..., Host]
+) -> tuple[Server, Host, Host, int]:
+    """A store, two hosts that have copied all of it, and how long that is."""
+    server = start_server(durable=True)
+    one, two = start_host(server, "one"), start_host(server, "two")
+    end = say_much(one, 20)
+    one.has(end)
+    two.has(end)
+    return server, one, two, end
+
+
 def lose_some(server: Server) -> None:
     """As a store does that was restarted and had not put everything on the disk."""
     client = server.address().connect()
@@ -225,11 +237,7 @@ def lose_some(server: Server) -> None:
 def test_what_the_store_has_lost_is_put_back_by_who_has_it(
     start_server: Callable[..., Server], start_host: Callable[..., Host], tmp_path: Path
 ) -> None:
-    server = start_server(durable=True)
-    one, two = start_host(server, "one"), start_host(server, "two")
-    end = say_much(one, 20)
-    one.has(end)
-    two.has(end)
+    server, one, two, end = two_copies(start_server, start_host)
     two.mirror.kill()
     lose_some(server)
     one.mirror.kill()
@@ -247,11 +255,7 @@ def test_who_comes_too_late_to_put_something_back_goes_on(
     start_server: Callable[..., Server], start_host: Callable[..., Host]
 ) -> None:
     """Another host has done it after this one looked, and more was said."""
-    server = start_server(durable=True)
-    one, two = start_host(server, "one"), start_host(server, "two")
-    end = say_much(one, 20)
-    one.has(end)
-    two.has(end)
+    server, one, two, end = two_copies(start_server, start_host)
     one.mirror.kill()
     two.mirror.kill()
     lose_some(server)
