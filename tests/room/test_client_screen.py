@@ -49,7 +49,7 @@ def ann(at: Tmux, room: tuple[Program, int]) -> Tmux:
 
 def enter(at: Tmux, port: int, *options: str) -> None:
     at.line(f"./duplex connect 127.0.0.1 {port} --nick ann {' '.join(options)}")
-    at.sees("this is room lobby, and you are ann")
+    until(lambda: re.search(r"this is room lobby, and you are ann|connected again, as ann", at.all))
     until(lambda: bar_of(at))
 
 
