@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import Duo, Program, alive, said, until
+from support import DEADLINE, Duo, Program, alive, said, until
 
 LINES = 100_000
 
@@ -80,12 +80,14 @@ def _crash(rng: random.Random, duo: Duo, many_lines: Path) -> list[str]:
     target = processes[victim]
     log = duo.heard_by_listener
     wanted = rng.random() * many_lines.stat().st_size
-    feeder = threading.Thread(target=_feed, args=(connector, many_lines))
+    killed = threading.Event()  # before that nobody is to end by himself
+    feeder = threading.Thread(target=_feed, args=(connector, many_lines, killed))
     feeder.start()
     deadline = time.monotonic() + 20
     while log.stat().st_size < wanted:  # without a pause: the whole takes a tenth of a second
         assert time.monotonic() < deadline
     os.kill(target, signal.SIGKILL)
+    killed.set()
     listener.end_input()
     _expect_endings(victim, listener, connector)
     feeder.join(20)
@@ -93,9 +95,10 @@ def _crash(rng: random.Random, duo: Duo, many_lines: Path) -> list[str]:
     return said(log)
 
 
-def _feed(connector: Program, lines: Path) -> None:
+def _feed(connector: Program, lines: Path, killed: threading.Event) -> None:
     try:
         connector.type(lines.read_bytes())
+        killed.wait(DEADLINE)
         connector.end_input()
     except BrokenPipeError:
         return
