@@ -20,6 +20,7 @@ from support import (
     connected,
     events,
     port_of,
+    probes,
     read_all,
     records,
     said,
@@ -262,6 +263,7 @@ def test_the_bytes_a_dead_reader_never_took_are_counted(duo: Duo, tmp_path: Path
     listener, port = duo.listen(stdin=much.open("rb"))
     with connected(port) as sock:
         sock.recv(10)
+        until(lambda: probes(listener.pid))  # all is full
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     assert listener.status() == 1
     match = re.search(r"; (\d+) bytes were not acknowledged", listener.err)

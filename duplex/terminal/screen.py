@@ -11,12 +11,14 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO, cast
 
 from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input.vt100 import Vt100Input, cooked_mode
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import (
@@ -40,6 +42,13 @@ if TYPE_CHECKING:
 
 REDRAW_EVERY = 1.0  # s: the bar shows how long the talk has lasted
 _STDOUT = 1
+
+
+class _Keyboard(Vt100Input):
+    """Echoes nothing while lines are printed: what is typed then would be shown among them."""
+
+    def cooked_mode(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Screen:
@@ -76,6 +85,7 @@ class Screen:
             key_bindings=self._keys(),
             refresh_interval=REDRAW_EVERY,
             erase_when_done=True,
+            input=_Keyboard(sys.stdin),
             output=output,
         )
 
@@ -136,7 +146,7 @@ class Screen:
 
         @keys.add("c-z")
         def _suspend(event: KeyPressEvent) -> None:
-            event.app.suspend_to_background()
+            run_in_terminal(self._stop)
 
         @keys.add("enter")
         def _enter(event: KeyPressEvent) -> None:
@@ -220,6 +230,11 @@ class Screen:
         self._printing = None
         if self.running and not self._talk.ending:
             asyncio.get_running_loop().add_reader(self._talk.report_fd, self._on_report)
+
+    def _stop(self) -> None:
+        """Until the shell lets it go on; with the terminal as it was before."""
+        with cooked_mode(sys.stdin.fileno()):
+            os.kill(0, signal.SIGTSTP)
 
     def _write(self) -> None:
         lines, self._unprinted = self._unprinted, b""

@@ -5,16 +5,19 @@ A shell runs in it, as on anybody's terminal, and duplex in the shell; the peer 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import socket
+import sys
+import termios
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support import DEADLINE, children, said, until
+from support import DEADLINE, DUPLEX, Terminal, children, connected, said, until
 from tmux import WIDTH, Tmux
 
 BAR = "· not encrypted ·"
@@ -412,3 +415,21 @@ def test_a_resized_window_keeps_the_typed_line(talk: Talk, typed: str, width: in
     talk.at.key("Enter")
     assert talk.hears() == typed + "X"
     assert re.findall(r"client: (\w+)", talk.at.all) == ["before", "after"]
+
+
+def test_nothing_typed_is_echoed_while_lines_are_printed(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    """Neither in the midst of printing, which the terminal holds up here by not being read."""
+    listener = terminal(*DUPLEX, "listen", "0", cwd=tmp_path)
+    listener.spawned.expect(r"listening on 127\.0\.0\.1:(\d+)")
+    with connected(int(listener.spawned.match[1])) as peer:
+        listener.is_ready()
+        peer.sendall(b"many words\n" * 20_000)
+        pty = listener.spawned.child_fd
+        until(lambda: unread(pty) > 3000)  # of the 4 KiB that a terminal takes
+        assert not termios.tcgetattr(pty)[3] & termios.ECHO
+
+
+def unread(fd: int) -> int:
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
