@@ -27,7 +27,6 @@ import os
 import time
 
 from duplex.errors import TranscriptError
-from duplex.store import post
 from duplex.store.entry import FIRST
 from duplex.store.errors import Diverged, Gap, OtherRoom, Refused, Unreachable
 from duplex.store.post import Post
@@ -116,7 +115,7 @@ class Mirror:
         try:
             if not self._entry:
                 self._find_place()
-            wait = min(wait, post.AGAIN) if self._post.waits else wait
+            wait = self._post.wait(wait)
             entries, letters = self._shared.read(self._entry, self._mail, self._count, wait)
         except (Unreachable, Refused):
             self._entry = ""  # the store may be another's when it is back, or have lost something

@@ -17,6 +17,7 @@ class Proxy:
         self.cuts = 0
         self.most: int | None = None  # bytes until a cut, at most; None: no cuts
         self.refuses = False
+        self.resets = 0.5  # how likely a cut is a reset, and not an end in good order
         self._rng = rng
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -72,7 +73,7 @@ class Proxy:
         except OSError:
             self.cuts += 1
             for sock in (client, server):
-                if self._rng.random() < 0.5:  # a reset, or an end in good order
+                if self._rng.random() < self.resets:
                     linger = struct.pack("ii", 1, 0)
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         client.close()

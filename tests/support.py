@@ -5,6 +5,7 @@ Nothing here sleeps and hopes: `until` asks again until something is so, or fail
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import select
@@ -13,11 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import pexpect
 import pytest
@@ -313,6 +315,11 @@ def read_all(sock: socket.socket) -> bytes:
     while data := sock.recv(65536):
         parts.append(data)
     return b"".join(parts)
+
+
+def unread(of: int | socket.socket | IO[bytes]) -> int:
+    """The bytes that have come there, or wait in a pipe, and that nobody has read."""
+    return int.from_bytes(fcntl.ioctl(of, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def readable(fd: int, seconds: float = 0) -> bool:

@@ -97,6 +97,8 @@ def test_an_answer_ends_the_waiting_of_a_command_and_a_warning_does_not(ann: Lis
     ann.box.say(b"/msg bob psst\n")
     ann.box.take(LIMIT)
     ann.is_told("! slowly: 20 lines a second; all will be said", "-bob- hey")
+    ann.is_told("! what you told eve is lost (nobody here is called eve): hi")
+    ann.is_told("! eve was not kicked (nobody here is called eve)")
     assert ann.box
     ann.is_told("! you told bob: psst")
     assert not ann.box

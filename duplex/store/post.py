@@ -35,10 +35,9 @@ class Post:
         self._send = send
         self._waiting: list[tuple[float, Letter]] = []  # until when
 
-    @property
-    def waits(self) -> bool:
-        """Whether `deliver` is to be called again soon."""
-        return bool(self._waiting)
+    def wait(self, seconds: float) -> float:
+        """How many of these may go by until `deliver` is called again."""
+        return min(seconds, AGAIN) if self._waiting else seconds
 
     def deliver(self, letters: list[Letter]) -> None:
         """These, after those that wait."""

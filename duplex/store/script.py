@@ -15,6 +15,7 @@ What is done twice is done once:
   to nothing. The calls of one pipeline have the same turn, and may be made again.
 - What a connection says is numbered. Its last number stands beside the offset that it got, in a key
   that outlives the connection being swept (a day), so that it is known even by then what was said.
+- What comes back to the sender of a letter (tell) has no turn, and may come twice.
 - A connection comes, enters, is renamed and leaves only if it has not already.
 An error can only come from the first write of an operation (no memory, a read-only replica, too few
 replicas), and that is where the stream is added to: so nothing is ever done by half.

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import random
 import re
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
-import sys
-import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +29,7 @@ from support import (
     connections,
     events,
     needs,
+    unread,
     until,
 )
 from tls_support import certificates, contexts
@@ -91,19 +88,13 @@ def test_a_connection_cut_at_any_byte_loses_and_doubles_nothing(
     assert between.cuts > 3
 
 
-class Resetting(random.Random):
-    """What a Proxy asks whether a cut is to be a reset."""
-
-    def random(self) -> float:
-        return 0.0
-
-
 def test_what_was_never_sent_is_counted_in_lines_and_not_as_it_was_sealed(
-    duo: Duo, kind: Kind
+    duo: Duo, kind: Kind, proxy: Callable[[int], Proxy]
 ) -> None:
     """A sealed line is longer: what was said before it is not taken for unsent, too."""
     host, port = kind.start(duo)
-    between = Proxy(port, Resetting())
+    between = proxy(port)
+    between.resets = 1.0
     ann = kind.join(duo, between.port, "ann")
     until(lambda: "ann entered" in host.err)
     os.kill(ann.child(), signal.SIGSTOP)  # it neither hears what is recorded nor sees the cut
@@ -113,20 +104,14 @@ def test_what_was_never_sent_is_counted_in_lines_and_not_as_it_was_sealed(
     between.cut()
     until(lambda: not connections(between.port))
     ann.type("more\n")  # nothing of it can be sent
-    until(lambda: not waiting(ann))
+    assert ann.process.stdin
+    typed = ann.process.stdin
+    until(lambda: not unread(typed))  # and so it has tried to send that
     os.kill(ann.child(), signal.SIGCONT)
     until(lambda: "connected again, as ann" in ann.err)
     ann.end_input()
     assert ann.status() == 0, ann.err
     assert said_by("ann", log_of(host)) == [*said, "more"]
-    between.close()
-
-
-def waiting(program: Program) -> int:
-    """Bytes typed that it has not read; whatever it has read, it has tried to send."""
-    assert program.process.stdin
-    count = fcntl.ioctl(program.process.stdin, termios.FIONREAD, bytes(4))
-    return int.from_bytes(count, sys.byteorder)
 
 
 def test_a_relay_ends_with_its_client(duo: Duo, kind: Kind, proxy: Callable[[int], Proxy]) -> None:

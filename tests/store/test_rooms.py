@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from rooms_support import Rooms
+from room_support import Client
+from rooms_support import Rooms, Site
 from store_support import Server
 from support import ROOM, Duo, Terminal, children, said, until
 
@@ -53,11 +54,18 @@ def test_letters_and_names_reach_every_host(rooms: Rooms) -> None:
     assert rooms.are_same().count(b"* bob is now Ann\n") == 1
 
 
+def client_and_member(site: Site, nick: str) -> tuple[Client, int]:
+    """Somebody who comes, and the process that serves it."""
+    others = set(children(site.host.pid))
+    client = site.client(nick)
+    (member,) = set(children(site.host.pid)) - others
+    return client, member
+
+
 def test_a_letter_that_finds_its_mailbox_full_comes_back_to_its_sender(rooms: Rooms) -> None:
     one, two = rooms.open(), rooms.open()
-    ann, others = one.client("ann"), set(children(two.host.pid))
-    bob = two.client("bob")
-    (member,) = set(children(two.host.pid)) - others
+    ann = one.client("ann")
+    bob, member = client_and_member(two, "bob")
     os.kill(member, signal.SIGSTOP)
     for number in range(200):
         ann.say(f"/msg bob {number}")
@@ -73,9 +81,8 @@ def test_a_letter_that_finds_its_mailbox_full_comes_back_to_its_sender(rooms: Ro
 
 def test_more_letters_at_once_than_a_mailbox_holds_arrive_in_order(rooms: Rooms) -> None:
     one, two = rooms.open(), rooms.open()
-    ann, others = one.client("ann"), set(children(two.host.pid))
-    bob, eve = two.client("bob"), two.client("eve")
-    member = min(set(children(two.host.pid)) - others)
+    ann, eve = one.client("ann"), two.client("eve")
+    bob, member = client_and_member(two, "bob")
     os.kill(member, signal.SIGSTOP)
     ann.say(*(f"/msg bob {number}" for number in range(60)), "/msg eve psst")
     eve.sees("-ann- psst")  # which does not wait behind those

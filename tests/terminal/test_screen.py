@@ -5,19 +5,17 @@ A shell runs in it, as on anybody's terminal, and duplex in the shell; the peer 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import signal
 import socket
-import sys
 import termios
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support import DEADLINE, DUPLEX, Terminal, children, connected, said, until
+from support import DEADLINE, DUPLEX, Terminal, children, connected, said, unread, until
 from tmux import WIDTH, Tmux
 
 BAR = "· not encrypted ·"
@@ -429,7 +427,3 @@ def test_nothing_typed_is_echoed_while_lines_are_printed(
         pty = listener.spawned.child_fd
         until(lambda: unread(pty) > 3000)  # of the 4 KiB that a terminal takes
         assert not termios.tcgetattr(pty)[3] & termios.ECHO
-
-
-def unread(fd: int) -> int:
-    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)

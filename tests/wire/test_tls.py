@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import random
 import re
 import socket
 import ssl
-import sys
-import termios
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from support import DEADLINE, Program, needs, port_bound_by, until
+from support import DEADLINE, Program, needs, port_bound_by, unread, until
 from tls_support import certificates, contexts, ends, join, only, pair, shake
 
 from duplex import wire
@@ -557,12 +554,6 @@ def command(sock: socket.socket, program: Program, letter: str) -> None:
     until(lambda: unread(sock) > before)
 
 
-def unread(sock: socket.socket) -> int:
-    """The bytes that have come and that nobody has read."""
-    count = fcntl.ioctl(sock, termios.FIONREAD, bytes(4))
-    return int.from_bytes(count, sys.byteorder)
-
-
 S_CLIENT = ["openssl", "s_client", "-connect"]
 
 
@@ -799,7 +790,8 @@ def assert_readable(error: DuplexError) -> None:
     """One line, and nothing of OpenSSL's brackets and C files."""
     text = str(error)
     assert text.isprintable()
-    assert not any(part in text for part in ("[", "_ssl", ".c:", " 0x", "None"))
+    text = re.sub(r"/\S+", "", text)  # a directory's random name may have any of these in it
+    assert not any(part in text for part in ("[", "_ssl", ".c:", "0x", "None"))
 
 
 def assert_matches(pattern: str, text: str) -> None:
