@@ -16,6 +16,7 @@ import socket
 
 from duplex.errors import DuplexError, reason_of
 from duplex.page import Page
+from duplex.text import visible
 
 # All of a nick's rules, as nicknames have them (RFC 8266), and ours.
 NICK_LIMIT = 32  # characters
@@ -88,6 +89,10 @@ def _by_profile(profile: str, text: str) -> str:
         raise NickError(f"{text!r} cannot be a nick: it can hold no <, > or space")
     if nick.startswith(("/", "!", "-", "*")):
         raise NickError(f"{text!r} cannot be a nick: it begins with {nick[0]}")
+    # The profile has composed and decomposed: a record holds nothing that whoever reads it with the
+    # same boundary would change, or offsets would be counted differently on both sides.
+    if visible(nick) != nick:
+        raise NickError(f"{text!r} cannot be a nick: it has too many marks on one letter")
     return nick
 
 

@@ -201,6 +201,7 @@ def _commands(_directory: Path) -> Check:
             assert 1 <= len(nick) <= record.NICK_LIMIT
             assert not re.search(r"[<>\s]|^[-/!*]", nick)
             assert prepare_nick(nick) == nick
+            assert safe(f"{nick}\n".encode()) == f"{nick}\n".encode(), "a client reads another"
             assert same_nick(same_nick(nick)) == same_nick(nick)
 
     return check
@@ -220,7 +221,19 @@ _SEEDS = [
 _MARKS: list[str | bytes] = [
     *(b"/", b"//", b"/nick ", b"/join ", b"/resume ", b"/msg ", b"/history ", b"/kick ", b" "),
     *(_RESUME, b"KEY", b"eve", b"host", b"guest-3", b"ann", b"<", b">", b"! ", b"-", b"* "),
-    *("ｅｖｅ", "ＥＶＥ", "e\u0301", "İ", "ß", "\u0130\u0307", "\u3000", "a\u00adb", "١", "²"),
+    *(
+        "ｅｖｅ",
+        "ＥＶＥ",
+        "e\u0301",
+        "\u0344" * 8,
+        "İ",
+        "ß",
+        "\u0130\u0307",
+        "\u3000",
+        "a\u00adb",
+        "١",
+        "²",
+    ),
 ]
 _SAID = [mark.encode() if isinstance(mark, str) else mark for mark in _MARKS]
 

@@ -192,6 +192,7 @@ NO_NICKS = [
     ("<ann>", "cannot be a nick: it can hold no <, > or space"),
     ("a\tb", "cannot be a nick: "),
     ("a\u200bb", "cannot be a nick: "),
+    ("x" + "\u0344" * 8, "cannot be a nick: it has too many marks on one letter"),
     ("*", "cannot be a nick: it begins with *"),
     ("!ann", "cannot be a nick: it begins with !"),
     ("-ann-", "cannot be a nick: it begins with -"),
