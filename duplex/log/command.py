@@ -10,6 +10,7 @@ import heapq
 import os
 import time
 
+from duplex.environment import for_others
 from duplex.errors import EXIT_OK, EXIT_SIGNAL, DuplexError, UsageError
 from duplex.log.match import Matcher
 from duplex.log.moment import parse_moment
@@ -134,7 +135,7 @@ class Output:
         if pager and command not in ("", "cat"):
             import subprocess
 
-            environment = {"LESS": "FRX", **os.environ}
+            environment = {"LESS": "FRX", **for_others()}
             self._pager = subprocess.Popen(
                 command, shell=True, stdin=subprocess.PIPE, env=environment
             )

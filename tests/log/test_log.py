@@ -233,6 +233,19 @@ def test_without_a_pager_it_is_shown_all_the_same(
     assert quick.status() == 0
 
 
+def test_a_pager_is_told_neither_the_code_nor_the_stores_password(
+    terminal: Callable[..., Terminal], logs: Path
+) -> None:
+    secret = {"DUPLEX_CODE": "walrus-abacus-zebra", "DUPLEX_REDIS": "redis://:walrus@127.0.0.1/0"}
+    screen = terminal(*DUPLEX, "log", cwd=logs, PAGER="env >told; cat", **secret)
+    assert screen.status() == 0
+    told = (logs / "told").read_text()
+    assert "LESS=FRX" in told
+    assert "PATH=" in told
+    assert "DUPLEX_" not in told
+    assert "walrus" not in told
+
+
 def follow(tmp: Path, *args: str) -> Program:
     return Program([*DUPLEX, "log", "--follow", *args], tmp)
 
