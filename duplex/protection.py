@@ -145,26 +145,31 @@ def listening(
     with_tls = options.tls_cert or options.tls_key
     if with_tls and not (options.tls_cert and options.tls_key):
         raise UsageError("--tls-cert and --tls-key go together")
-    if with_tls and spoken.wanted(options):
+    if with_tls and spoken.asked_for(options):
         raise UsageError("--code and --tls-cert exclude each other: a port speaks one of them")
     if with_tls:
-        return Certified(options.tls_cert, options.tls_key), ""
+        certified = Certified(options.tls_cert, options.tls_key)
+        spoken.set_aside(options)
+        return certified, ""
     if spoken.wanted(options):
         given = spoken.given(options, signals)
         made = "" if given else spoken.make()
         return Code(spoken.normal(given or made)), made
+    spoken.set_aside(options)
     return Protection(), ""
 
 
 def calling(options: argparse.Namespace, signals: Signals) -> Protection:
     """What the options of `connect` ask for; the code is asked for where it has to be."""
     with_tls = options.tls or options.tls_ca or options.tls_pin
-    if with_tls and spoken.wanted(options):
+    if with_tls and spoken.asked_for(options):
         raise UsageError("--code and --tls exclude each other")
     if options.tls_ca and options.tls_pin:
         raise UsageError("--tls-ca and --tls-pin exclude each other: the pin alone decides")
     if with_tls:
-        return Certifying(options.host, options.tls_ca, options.tls_pin)
+        certifying = Certifying(options.host, options.tls_ca, options.tls_pin)
+        spoken.set_aside(options)
+        return certifying
     if spoken.wanted(options):
         code = spoken.given(options, signals)
         if code is None:
@@ -172,4 +177,5 @@ def calling(options: argparse.Namespace, signals: Signals) -> Protection:
 
             code = ask(signals)
         return Code(spoken.normal(code))
+    spoken.set_aside(options)
     return Protection()

@@ -104,16 +104,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--code",
         action="store_true",
-        help=f"encrypted, for who knows a code that was told; scripts set {VARIABLE}",
+        help=f"encrypted, for who knows a code that was told; scripts set {VARIABLE}, "
+        "which means --code",
     )
     parser.add_argument(
         "--code-file", metavar="FILE", help="--code, with the code in FILE's first line"
     )
+    parser.add_argument("--no-code", action="store_true", help=f"no code, though {VARIABLE} is set")
+
+
+def asked_for(options: argparse.Namespace) -> bool:
+    """Whether the command line asks for a code. Raises UsageError if it also asks for none."""
+    asked = bool(options.code) or options.code_file is not None
+    if asked and options.no_code:
+        raise UsageError("--no-code and --code exclude each other")
+    return asked
 
 
 def wanted(options: argparse.Namespace) -> bool:
-    """Whether the command line asks for a code at all."""
-    return bool(options.code) or options.code_file is not None
+    """Whether a code is asked for at all: by the command line, or else by DUPLEX_CODE being set.
+
+    Also if the variable is empty: `given` tells that as an error.
+    """
+    return asked_for(options) or (VARIABLE in os.environ and not options.no_code)
+
+
+def set_aside(options: argparse.Namespace) -> None:
+    """Nothing is done with DUPLEX_CODE: told, unless that was asked for, and never handed on."""
+    if os.environ.pop(VARIABLE, None) is not None and not options.no_code:
+        say_status(f"{VARIABLE} is not used: TLS was asked for (--no-code says that it is meant)")
 
 
 def given(options: argparse.Namespace, signals: Signals | None = None) -> str | None:

@@ -48,11 +48,17 @@ class Kind:
             self.listening, self.calling = [], []
             self.name_listening = self.name_calling = "not encrypted"
 
+    @property
+    def spoken(self) -> str | None:
+        """The code in the environment: there it means --code, so only where that is the kind."""
+        return CODE if self.kind == "code" else None
+
     def listen(self, duo: Duo, *args: str, **options: Any) -> tuple[Program, int]:
-        return duo.listen(*self.listening, *args, **{"env": environment(), **options})
+        return duo.listen(*self.listening, *args, **{"env": environment(self.spoken), **options})
 
     def connect(self, duo: Duo, port: int, *args: str, **options: Any) -> Program:
-        return duo.connect(port, *self.calling, *args, **{"env": environment(), **options})
+        env = environment(self.spoken)
+        return duo.connect(port, *self.calling, *args, **{"env": env, **options})
 
 
 def call(duo: Duo, port: int, name: str, *args: str, spoken: str | None = CODE) -> Program:

@@ -24,6 +24,7 @@ from protected_support import (
 from support import (
     DEADLINE,
     DUPLEX,
+    ROOM,
     Duo,
     Program,
     Terminal,
@@ -60,13 +61,12 @@ class Pair:
     """Two people, each at a terminal, on a protected connection."""
 
     def __init__(self, start: Start, tmp: Path, kind: Kind) -> None:
-        self.listener = start(
-            *DUPLEX, "listen", "0", *kind.listening, cwd=tmp / "l", DUPLEX_CODE=CODE
-        )
+        env = {"DUPLEX_CODE": kind.spoken} if kind.spoken else {}
+        self.listener = start(*DUPLEX, "listen", "0", *kind.listening, cwd=tmp / "l", **env)
         self.listener.spawned.expect(r"listening on 127\.0\.0\.1:(\d+), this machine only")
         port = self.listener.spawned.match[1]
         self.connector = start(
-            *DUPLEX, "connect", *kind.calling, "127.0.0.1", port, cwd=tmp / "c", DUPLEX_CODE=CODE
+            *DUPLEX, "connect", *kind.calling, "127.0.0.1", port, cwd=tmp / "c", **env
         )
         self.listener.spawned.expect(
             rf"connected from 127\.0\.0\.1:\d+, {re.escape(kind.name_listening)}\r\n"
@@ -458,6 +458,55 @@ def test_host_overrides_where_a_code_listens(duo: Duo) -> None:
         socket.create_connection(("127.0.0.2", port), DEADLINE)
 
 
+def test_the_variable_alone_means_a_code(duo: Duo) -> None:
+    listener, port = duo.listen("--host", "127.0.0.1", env=environment())
+    connector = duo.connect(port, env=environment())
+    until(lambda: f"connected to 127.0.0.1:{port}, encrypted, code\n" in connector.err)
+    until(lambda: re.search(r"connected from 127\.0\.0\.1:\d+, encrypted, code\n", listener.err))
+    connector.type("psst\n")
+    until(lambda: said(duo.heard_by_listener) == ["psst"])
+
+
+def test_who_has_the_variable_says_nothing_to_who_has_not(duo: Duo) -> None:
+    listener, port = duo.listen("--plain", env=environment(None))
+    connector = duo.connect(port, env=environment())
+    connector.type("psst\n")
+    assert connector.status() == 1
+    assert "psst" not in listener.err + listener.out.decode()
+    assert said(duo.heard_by_listener) == []
+
+
+def test_without_a_code_that_the_variable_has_is_said(duo: Duo) -> None:
+    listener, port = duo.listen("--no-code", env=environment())
+    connector = duo.connect(port, "--no-code", env=environment())
+    until(lambda: f"connected to 127.0.0.1:{port}, not encrypted\n" in connector.err)
+    assert "not used" not in listener.err + connector.err
+
+
+def test_tls_is_spoken_though_the_variable_is_set_and_that_is_told(duo: Duo) -> None:
+    kind = Kind("tls")
+    listener, port = kind.listen(duo, env=environment())
+    connector = kind.connect(duo, port, env=environment())
+    until(lambda: f"connected to 127.0.0.1:{port}, encrypted, TLS" in connector.err)
+    for program in (listener, connector):
+        told = "DUPLEX_CODE is not used: TLS was asked for (--no-code says that it is meant)\n"
+        assert program.err.count(told) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[*DUPLEX, "listen", "0"], [*DUPLEX, "connect", "127.0.0.1", "9"], [*ROOM, "0"]],
+    ids=["listen", "connect", "room"],
+)
+@pytest.mark.parametrize("value", ["", "  "], ids=["nothing", "spaces"])
+def test_a_variable_without_a_code_ends_every_command(
+    duo: Duo, command: list[str], value: str
+) -> None:
+    program = duo.start(command, env=environment(value))
+    assert program.status() == 2
+    assert program.err == "DUPLEX_CODE is empty: set it to the code, or unset it\n"
+
+
 def test_a_certificate_listens_on_this_machine_unless_told_otherwise(duo: Duo) -> None:
     listener, port = Kind("tls").listen(duo)
     assert f"listening on 127.0.0.1:{port}, this machine only" in listener.err
@@ -469,6 +518,9 @@ def test_a_certificate_listens_on_this_machine_unless_told_otherwise(duo: Duo) -
     ("args", "told"),
     [
         (["listen", "0", "--code", "--tls-cert", "c", "--tls-key", "k"], "exclude each other"),
+        (["listen", "0", "--code", "--no-code"], "--no-code and --code exclude each other"),
+        (["listen", "0", "--code-file", "f", "--no-code"], "--code exclude each other"),
+        (["connect", "127.0.0.1", "9", "--code", "--no-code"], "--code exclude each other"),
         (["listen", "0", "--tls-cert", "c"], "--tls-cert and --tls-key go together"),
         (["listen", "0", "--tls-key", "k"], "--tls-cert and --tls-key go together"),
         (["listen", "0", "--tls-cert", "c", "--tls-key", "k"], "unable to read k: No such file"),

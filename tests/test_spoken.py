@@ -109,6 +109,32 @@ def test_a_code_is_wanted_with_either_option() -> None:
     assert not spoken.wanted(options())
     assert spoken.wanted(options("--code"))
     assert spoken.wanted(options("--code-file", "x"))
+    assert not spoken.wanted(options("--no-code"))
+
+
+@pytest.mark.parametrize("value", [CODE, "", " "])
+def test_a_variable_that_is_set_means_a_code_unless_none_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("DUPLEX_CODE", value)
+    assert spoken.wanted(options())
+    assert not spoken.wanted(options("--no-code"))
+
+
+@pytest.mark.parametrize("args", [("--code",), ("--code-file", "x")])
+def test_a_code_and_none_exclude_each_other(args: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="--no-code and --code exclude each other"):
+        spoken.wanted(options(*args, "--no-code"))
+
+
+def test_a_variable_that_is_set_aside_is_not_handed_on_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DUPLEX_CODE", CODE)
+    spoken.set_aside(options())
+    assert "DUPLEX_CODE" not in os.environ
+    spoken.set_aside(options())
+    assert capfd.readouterr().err.count("DUPLEX_CODE is not used") == 1
 
 
 def test_the_variable_is_taken_and_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,11 +201,11 @@ def test_a_connection_cut_very_often_loses_and_doubles_nothing(
     """Both clients come through a proxy, and their members are killed now and then, too."""
     rng.seed(rng.random() + run)
     protected = Kind(kind)
-    host, port = start_room(duo, *protected.listening, env=environment())
+    env = environment(protected.spoken)
+    host, port = start_room(duo, *protected.listening, env=env)
     between = proxy(port)
     clients = {
-        nick: join(duo, between.port, nick, *protected.calling, env=environment())
-        for nick in ("ann", "bob")
+        nick: join(duo, between.port, nick, *protected.calling, env=env) for nick in ("ann", "bob")
     }
     # A frame of a protected channel arrives whole or not at all.
     budgets = [3_000, 10_000, 50_000] if kind == "plain" else [30_000, 60_000, 100_000]

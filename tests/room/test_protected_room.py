@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import protected_support
 import pytest
@@ -43,7 +43,9 @@ from duplex.wire import code, tls
 class Kind(protected_support.Kind):
     """The same for a room."""
 
-    options: ClassVar[dict[str, Any]] = {"env": environment()}
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"env": environment(self.spoken)}
 
     def start(self, duo: Duo, *args: str) -> tuple[Program, int]:
         return start_room(duo, *self.listening, *args, **self.options)
@@ -187,7 +189,8 @@ def test_who_comes_plain_reads_why_not_and_is_closed(duo: Duo, kind: Kind) -> No
         said = b"".join(iter(lambda: sock.recv(4096), b""))
     assert said.startswith(expected)
     assert said.count(b"\n") == 1
-    plain = duo.start([*DUPLEX, "connect", "127.0.0.1", str(port)], "plain", **kind.options)
+    command = [*DUPLEX, "connect", "127.0.0.1", str(port)]
+    plain = duo.start(command, "plain", env=environment(None))
     plain.type("is anybody there?\n")
     assert plain.status() == 1
     assert "\nrefused: " in plain.err

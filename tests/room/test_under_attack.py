@@ -95,7 +95,9 @@ class Battle:
             options = ["--tls-cert", certs.cert("good"), "--tls-key", certs.key("good")]
             secret = certs.cert("ca")
         runtime = duo.tmp / "runtime"
-        env = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "DUPLEX_CODE": CODE}
+        env = {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}
+        if kind == "code":
+            env["DUPLEX_CODE"] = CODE
         self.duo = duo
         self.room = open_room(*options, *LIMITS, env=env)
         self.host = self.room.host
