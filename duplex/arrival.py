@@ -193,7 +193,7 @@ class Arrival:
         asked: dict[int, float] = {}  # when each of them was asked to make way
         while True:
             own = [(pid, name, at) for pid, of, name, at in self._seated() if of == session]
-            if any(at > self._member.seat.joined for _, _, at in own):
+            if any(at > self._member.seat.number for _, _, at in own):
                 raise NotResumed("you have come back in a later connection")
             earlier = [(pid, name) for pid, name, _ in own]
             if not earlier:
@@ -221,16 +221,16 @@ class Arrival:
         """Raises Taken."""
         self._take(nick)
 
-    def _seated(self) -> list[tuple[int, int, str, float]]:
-        """(process id, session, nick, when its member began) of everybody who is here.
+    def _seated(self) -> list[tuple[int, int, str, int]]:
+        """(process id, session, nick, its number among all who came) of everybody who is here.
 
         The host may clear a seat at any instant, so what was read counts only if it still stands.
         """
         found = []
         for seat in self._room.page.taken():
-            pid, session, nick, joined = seat.pid, seat.session, seat.nick, seat.joined
+            pid, session, nick, number = seat.pid, seat.session, seat.nick, seat.number
             if pid and seat.state == page.HERE and seat.pid == pid:
-                found.append((pid, session, nick, joined))
+                found.append((pid, session, nick, number))
         return found
 
     def _record(self, text: str) -> int | None:
@@ -243,7 +243,7 @@ class Arrival:
                 return room.page.watermark
         try:
             with member.transcript:
-                offset = member.transcript.write(record.event(text))
+                offset = member.transcript.write(record.event(text, member.transcript.stamp()))
                 member.seat.state = page.HERE
                 room.page.here += 1
         except TranscriptError as error:

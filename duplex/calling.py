@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from duplex.again import Again
     from duplex.process import Signals
     from duplex.receiving import Receiving, Report
+    from duplex.recording import Recording
     from duplex.terminal.screen import Screen
-    from duplex.transcript import Recording, Transcript
+    from duplex.transcript import Transcript
     from duplex.wire import Channel
 
 HOLD, ROUND_TRIPS = 0.1, 4  # s, and round trips besides, that a room has for its welcome
@@ -198,4 +199,4 @@ class Calling(Talk):
         """`begun` is b"" if the child has recorded it."""
         records, self._begun, self._own = begun + self._own, b"", b""
         if records:
-            self._recording.record(records)
+            self._recording.record_now(lambda at: record.restamped(records, at))

@@ -44,11 +44,12 @@ class Departures:
     def record(self) -> None:
         """What has happened, in its order; on a full disk it waits for there to be space."""
         room = self._room
-        records = b"".join(record.event(event) for event in self.unrecorded)
         try:
             with room.transcript:
-                if records:
-                    room.transcript.write(records)
+                if self.unrecorded:
+                    at = room.transcript.stamp()
+                    events = (record.event(event, at) for event in self.unrecorded)
+                    room.transcript.write(b"".join(events))
                 room.page.here = len(room.page.taken())
         except TranscriptError as error:
             if len(self.unrecorded) == 1:

@@ -153,7 +153,8 @@ class Following(Receiving):
     def _begin(self) -> None:
         """Record that there is a connection: in a room nothing but its records is."""
         if self._begun and not self._in_room:
-            self._recording.record(self._begun)
+            begun = self._begun
+            self._recording.record_now(lambda at: record.restamped(begun, at))
             self._begun = b""
             self._report.tell(".begun")
 

@@ -212,8 +212,10 @@ class Host:
         os.nice(NICE)
         seat = room.page.seat(index)
         state = page.SHAKING if room.protected and not operator else page.COMING
+        number = self._joined
         try:
-            seat.take(tcp.where(sock.getpeername()) if not operator else "this terminal", state)
+            where = tcp.where(sock.getpeername()) if not operator else "this terminal"
+            seat.take(where, state, number)
         except OSError:
             return EXIT_OK  # it has only looked whether somebody is there, and is gone
         channel = None
@@ -227,7 +229,6 @@ class Host:
             except HandshakeError:
                 return EXIT_OK  # it has been told why, and nobody else has seen it
             seat.state = page.COMING
-        number = self._joined
         of_room = room, transcript, sock, seat, number
         return self.member(*of_room, channel=channel, operator=operator).run()
 

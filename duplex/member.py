@@ -160,9 +160,10 @@ class Member:
 
     def say(self, lines: bytes) -> None:
         """Append lines as said by this member, and ring; tell it if that cannot be."""
-        records = record.said(self.nick, lines)
         try:
-            start = self.transcript.append(records)
+            with self.transcript:
+                records = record.said(self.nick, lines, self.transcript.stamp())
+                start = self.transcript.write(records)
         except TranscriptError as error:
             self.not_recorded(lines.count(b"\n"), error.reason)
             return

@@ -221,6 +221,14 @@ class _Order:
         self._committed = committed
 
     @property
+    def stamped(self) -> bytes:
+        return self._committed.stamped
+
+    @stamped.setter
+    def stamped(self, stamp: bytes) -> None:
+        self._committed.stamped = stamp
+
+    @property
     def watermark(self) -> int:
         return self._committed.watermark
 

@@ -90,7 +90,8 @@ def _nick(member: Member, wanted: str) -> None:
         return
     try:
         with member.transcript:
-            member.transcript.write(record.event(f"{former} is now {nick}"))
+            at = member.transcript.stamp()
+            member.transcript.write(record.event(f"{former} is now {nick}", at))
             member.seat.nick = nick
     except TranscriptError as error:
         if mailbox:

@@ -22,7 +22,8 @@ FREE, SHAKING, COMING, HERE = range(4)
 # Why a member has ended, as it says itself; a killed one leaves UNKNOWN behind.
 UNKNOWN, LEFT, LOST, KICKED, TAKEN_OVER, CLOSED = range(6)
 
-_HEAD = 64  # bytes
+_HEAD = 96  # bytes
+_STAMP = slice(64, 88)  # of them: the last record's
 _STATE = 1  # which of a seat's 4-byte numbers is its state
 WATERMARK, _HERE, MEMBERS, CLOSING = range(4)  # which of the head's 8-byte numbers
 
@@ -37,7 +38,8 @@ class Seat(ctypes.Structure):
         ("_which", ctypes.c_uint32),
         ("offset", ctypes.c_uint64),  # in the transcript: what was given to the client's socket
         ("session", ctypes.c_uint64),
-        ("joined", ctypes.c_double),  # seconds since the epoch
+        ("joined", ctypes.c_double),  # seconds since the epoch, to be shown and never compared
+        ("number", ctypes.c_uint64),  # which newcomer it is, as the host counts them
         ("_name_0", ctypes.c_char * 136),  # two, so that changing one is choosing the other
         ("_name_1", ctypes.c_char * 136),
         ("_address", ctypes.c_char * 72),
@@ -51,6 +53,7 @@ class Seat(ctypes.Structure):
     offset: int
     session: int
     joined: float
+    number: int
     connection: int
     _which: int
     _name_0: bytes
@@ -61,11 +64,12 @@ class Seat(ctypes.Structure):
     def clear(self) -> None:
         ctypes.memset(ctypes.byref(self), 0, ctypes.sizeof(self))
 
-    def take(self, address: str, state: int = COMING) -> None:
+    def take(self, address: str, state: int = COMING, number: int = 0) -> None:
         """Its member has begun; the host has given it a clear one."""
         self.pid = os.getpid()
         self._address = address.encode()
         self.joined = time.time()
+        self.number = number
         self.state = state
 
     @property
@@ -130,6 +134,15 @@ class Page:
     @watermark.setter
     def watermark(self, offset: int) -> None:
         self.head[WATERMARK] = offset
+
+    @property
+    def stamped(self) -> bytes:
+        """The last record's stamp, or NULs. Read and written under the transcript's lock."""
+        return self.map[_STAMP]
+
+    @stamped.setter
+    def stamped(self, stamp: bytes) -> None:
+        self.map[_STAMP] = stamp
 
     @property
     def here(self) -> int:

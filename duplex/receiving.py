@@ -35,7 +35,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from duplex.transcript import Recording
+    from duplex.recording import Recording
     from duplex.wire import Receiver
 
 CHUNK = 64 * 1024  # bytes a read: larger ones leave the processor's cache
@@ -229,8 +229,7 @@ class Receiving:
         if end > 0:
             lines = lines[:end]
         if lines:
-            records = record.said(self._nick, lines)
-            self._recording.record(records)
+            records = self._recording.record_now(lambda at: record.said(self._nick, lines, at))
             if self._showing:
                 try:
                     self._show(lines, records)

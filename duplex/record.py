@@ -19,6 +19,7 @@ STAMP_LENGTH = 24  # bytes of "2026-11-23T23:34:31.123Z"
 _TEMPLATE = b"0000-00-00T00:00:00.000Z"
 NICK_LIMIT = 32  # characters
 LINE_LIMIT = 64 * 1024  # bytes of text in a line, so that no line can fill the memory
+_STAMP = re.compile(rb"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d\.\d{3}Z")
 # What stands before the text: the stamp, and the nick unless it is an event.
 HEAD = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?:<([^<> \n]+)> |\* )")
 
@@ -45,6 +46,11 @@ def said(nick: str, lines: bytes, at: bytes | None = None) -> bytes:
     return prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
 
 
+def restamped(records: bytes, at: bytes) -> bytes:
+    """The same records at the stamp `at`."""
+    return b"".join(at + line[STAMP_LENGTH:] for line in records.splitlines(keepends=True))
+
+
 def event(text: str, at: bytes | None = None) -> bytes:
     """The record of something that happened: `text` is one line of safe text."""
     return b"%s * %s\n" % (at or stamp(), text.encode())
@@ -68,6 +74,11 @@ def parse(line: bytes) -> Record | None:
     """Take `line` (with or without its newline) apart; None if it is no record."""
     head = HEAD.match(line)
     return head and Record(head[1], head[2], line[head.end() :].removesuffix(b"\n"))
+
+
+def is_stamp(text: bytes) -> bool:
+    """Whether it is one, of a time that can be."""
+    return _STAMP.fullmatch(text) is not None
 
 
 def could_be_torn(tail: bytes) -> bool:

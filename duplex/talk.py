@@ -20,8 +20,8 @@ from duplex import record, words
 from duplex.ending import EXIT_PIPE, Ending
 from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, reason_of, say_status
 from duplex.process import Child, Signals, close_all_but, fork, unblock_signals, wait
+from duplex.recording import Recording
 from duplex.tcp import CHECK_EVERY, Pulse, is_closed, unacknowledged
-from duplex.transcript import Recording, Transcript
 from duplex.wire import plain
 
 TYPE_CHECKING = False
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from duplex.receiving import Receiving, Report
     from duplex.terminal.screen import Screen
+    from duplex.transcript import Transcript
     from duplex.wire import Channel
 
 FLUSH = 2.0  # s to get rid of what is still to be sent, once this side ends
@@ -47,7 +48,7 @@ def begin(text: str, channel: Channel, transcript: Transcript | None) -> None:
     """Tell and record that there is a connection; a TranscriptError ends the program here."""
     say_status(f"{text}, {channel.name}")
     if transcript:
-        transcript.append(record.event(text))
+        transcript.append_now(lambda at: record.event(text, at))
 
 
 class Talk:
@@ -336,7 +337,7 @@ class Talk:
 
     def _record_own(self, lines: bytes) -> None:
         if lines:
-            self._recording.record(record.said(_ME, lines))
+            self._recording.record_now(lambda at: record.said(_ME, lines, at))
 
     def _on_report(self, word: str, reason: str) -> None:
         if word == "answer":  # one at a time: whoever asks and does not read fills nothing
@@ -405,7 +406,7 @@ class Talk:
         if ending.told:
             self.tell(ending.text)
         if ending.text:
-            self._recording.record(record.event(ending.text))
+            self._recording.record_now(lambda at: record.event(ending.text, at))
 
     def _finish(self, ending: Ending) -> None:
         """Send what is left, tell the peer by shutting our half, and let the child end."""

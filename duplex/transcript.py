@@ -31,9 +31,11 @@ if TYPE_CHECKING:
         """Where the watermark is kept: in bytes, shared by all processes of a room."""
 
         watermark: int
+        stamped: bytes  # of the last record
 
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
+NO_STAMP = b"\0" * record.STAMP_LENGTH
 _LOOK_BACK = 64 * 1024  # bytes read at a time to find the last newline
 
 
@@ -48,6 +50,7 @@ class Transcript:
         self._regular = regular  # a file, and no device
         self._committed: Committed | None = None
         self._synced = False
+        self._left = (-1, b"")  # where our last append ended, and its stamp
 
     @classmethod
     def open(cls, path: str) -> Transcript:
@@ -96,7 +99,8 @@ class Transcript:
             )
         self._committed, self._synced = committed, synced
         with self:
-            committed.watermark = self._mended_end()
+            committed.watermark = end = self._mended_end()
+            committed.stamped = self._last_stamp(end)
 
     def __enter__(self) -> Transcript:
         """Hold the lock, for `write` and for what has to happen together with it.
@@ -122,6 +126,19 @@ class Transcript:
         with self:
             return self.write(records)
 
+    def append_now(self, make: Callable[[bytes], bytes]) -> int:
+        """The same with the records that `make` makes of their stamp, taken under the lock."""
+        with self:
+            return self.write(make(self.stamp()))
+
+    def stamp(self) -> bytes:
+        """The stamp of what is written now, under the lock: never before the last record's.
+
+        So the clock can be set back, and writers can overtake each other, as they like.
+        """
+        last = self._committed.stamped if self._committed else self._last_stamp_of_file()
+        return max(record.stamp(), last)
+
     def write(self, records: bytes) -> int:
         """The same under the lock, which the caller holds. Raises OSError."""
         end = self._mended_end()
@@ -136,7 +153,10 @@ class Transcript:
                 os.ftruncate(self.fd, end)
             raise
         if self._committed is not None:
+            self._committed.stamped = max(self._committed.stamped, _stamp_of_last(records))
             self._committed.watermark = end + len(records)
+        else:
+            self._left = end + len(records), _stamp_of_last(records)
         return end
 
     def back(self, count: int, end: int) -> int:
@@ -179,6 +199,17 @@ class Transcript:
             if self._regular:
                 os.ftruncate(self.fd, end)
 
+    def _last_stamp_of_file(self) -> bytes:
+        end = self._mended_end()
+        where, stamp = self._left
+        return stamp if where == end else self._last_stamp(end)
+
+    def _last_stamp(self, end: int) -> bytes:
+        """That of the last record before `end`; NULs, which are before any, if there is none."""
+        start = self._start_of_line(end - 1) if self._regular and end else 0
+        stamp = os.pread(self.fd, record.STAMP_LENGTH, start) if self._regular else b""
+        return stamp if record.is_stamp(stamp) else NO_STAMP
+
     def _mended_end(self) -> int:
         """Where to append, once a dead writer's torn tail is gone. Call it under the lock.
 
@@ -191,6 +222,15 @@ class Transcript:
             return end
         if end == 0 or os.pread(self.fd, 1, end - 1) == b"\n":
             return end
+        start = self._start_of_line(end)
+        if record.could_be_torn(os.pread(self.fd, record.STAMP_LENGTH, start)):
+            os.ftruncate(self.fd, start)
+            self.mended += end - start
+            return start
+        return end + os.write(self.fd, b"\n")
+
+    def _start_of_line(self, end: int) -> int:
+        """Where the line begins that ends there."""
         start = end
         while start > 0:
             back = max(0, start - _LOOK_BACK)
@@ -198,11 +238,12 @@ class Transcript:
             start = back + newline + 1
             if newline >= 0:
                 break
-        if record.could_be_torn(os.pread(self.fd, record.STAMP_LENGTH, start)):
-            os.ftruncate(self.fd, start)
-            self.mended += end - start
-            return start
-        return end + os.write(self.fd, b"\n")
+        return start
+
+
+def _stamp_of_last(records: bytes) -> bytes:
+    start = records.rfind(b"\n", 0, -1) + 1
+    return records[start : start + record.STAMP_LENGTH]
 
 
 def first_record(fd: int) -> int:
@@ -221,35 +262,3 @@ def first_record(fd: int) -> int:
             return at + len(line) + 1
         at += len(block)
     return 0
-
-
-class Recording:
-    """Appends for one process of a session that goes on even when the transcript cannot be written.
-
-    `warn` is told in one line when recording stops and again when it resumes; the transcript itself
-    then says how many lines it lacks. `transcript` is None when nothing is to be recorded.
-    """
-
-    def __init__(self, transcript: Transcript | None, warn: Callable[[str], None]) -> None:
-        self.transcript = transcript
-        self._warn = warn
-        self._missing = 0  # lines
-        self._reason = ""
-
-    def record(self, records: bytes) -> None:
-        """Append, if possible; tell, if not."""
-        if self.transcript is None:
-            return
-        try:
-            if self._missing:
-                gap = f"{self._missing} lines were not recorded: {self._reason}"
-                self.transcript.append(record.event(gap) + records)
-                self._warn(f"recording again; {gap}")
-                self._missing = 0
-            else:
-                self.transcript.append(records)
-        except TranscriptError as error:
-            if not self._missing:
-                self._warn(f"not recorded: {error.reason} ({self.transcript.path})")
-            self._missing += records.count(b"\n")
-            self._reason = error.reason

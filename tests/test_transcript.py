@@ -14,7 +14,8 @@ from support import until
 
 from duplex.errors import TranscriptError
 from duplex.record import event, said
-from duplex.transcript import Recording, Transcript
+from duplex.recording import Recording
+from duplex.transcript import Transcript
 
 
 def test_a_new_transcript_is_private_and_so_is_its_new_directory(tmp_path: Path) -> None:

@@ -119,3 +119,4 @@ class _Committed:
     """A watermark that nobody reads."""
 
     watermark = 0
+    stamped = b""

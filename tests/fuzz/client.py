@@ -21,10 +21,10 @@ from duplex.joined import Joined
 from duplex.mine import Mine
 from duplex.outbox import Outbox
 from duplex.receiving import Output, Report
+from duplex.recording import Recording
 from duplex.terminal.paint import painted
 from duplex.terminal.room_face import RoomFace
 from duplex.text import safe
-from duplex.transcript import Recording
 from duplex.wire import plain
 
 from .promise import STAMP, Check, Target, are_safe_lines, is_safe_line, numbers, pieces

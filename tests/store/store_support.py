@@ -105,6 +105,7 @@ class Committed:
     """A watermark of one process's own."""
 
     watermark = 0
+    stamped = b""
 
 
 class Forked:

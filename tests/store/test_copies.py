@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from store_support import Committed, Host, Server, every_server
@@ -183,9 +184,10 @@ def test_the_position_is_never_behind_the_watermark(
     class Watched(Committed):
         """Looks at the position each time that the watermark is moved."""
 
-        def __setattr__(self, name: str, offset: int) -> None:
-            told.append((offset, Position(str(host.log)).offset))
-            super().__setattr__(name, offset)
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "watermark":
+                told.append((value, Position(str(host.log)).offset))
+            super().__setattr__(name, value)
 
     mirror = host.make_mirror(Watched())
     while not told or told[-1][0] < end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -268,3 +269,17 @@ def test_an_answer_that_is_longer_than_a_pen_can_take_is_refused() -> None:
     assert pens[0].send(message) == len(message) <= MESSAGE_LIMIT
     for pen in pens:
         pen.close()
+
+
+def test_the_stores_clock_decides_nothing_when_somebody_comes_back(server: Server) -> None:
+    """It was set back since the earlier connection came, which hangs half open."""
+    shared, turn = host(server, "one")
+    client = server.address().connect()
+    later = int(time.time()) + 3600
+    shared.call(turn, 0, ("claim", "c1", "s", "guest-1", "guest-1", ""))
+    shared.call(turn, 0, ("enter", "c1", "s", "guest-1 entered the room"))
+    person = json.loads(client.hget("duplex:{lobby}:people", "c1"))
+    client.hset("duplex:{lobby}:people", "c1", json.dumps({**person, "t": str(later)}))
+    client.hset("duplex:{lobby}:room", "came", later)
+    shared.call(turn, 0, ("claim", "c2", "s2", "guest-2", "guest-2", ""))
+    assert shared.call(turn, 0, ("resume", "c2", "s", "ann", "ann", "ann is back"))[0] == b"ok"
