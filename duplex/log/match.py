@@ -6,41 +6,29 @@ over the whole block finds the lines that may match, and only those are looked a
 
 from __future__ import annotations
 
-import re
+from contextlib import nullcontext
+from copy import copy
 
 from duplex.errors import UsageError
+from duplex.log.expression import Expression
 from duplex.record import HEAD, STAMP_LENGTH
+from duplex.roster import NickError, same_nick
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
-
-# An expression that matches within a line's text matches within the line, too, unless it looks at
-# what is around it: ^ (but not in [^…]) and \A \Z, lookaround, atomic and possessive groups, flags.
-_LOOKS_AROUND = re.compile(r"(?<!\[)\^ | \\[AZ] | \(\?(?!:|P<|P=) | [*+?}]\+", re.VERBOSE)
-# And it can be searched for in a whole block, unless it could go on into the next line: then a
-# search could take the square of the block's length. What is not known not to, might.
-_STAYS_IN_LINE = re.compile(
-    r"(?: [^\\\[\x00-\x1f] | \[(?!\^) | \\[wdSbB] | \\[!-/:-@\[-`{-~] )*", re.VERBOSE
-)
-# What must stand in each match is easily seen in an expression without groups: its tokens are
-# those that stand for no known character, those that make the one before optional, |, and plain
-# text. Where case is ignored, K ſ İ ı match ASCII letters: these are not plain text then.
-_TOKEN = re.compile(
-    r"""(?P<some> \\[wWdDsSbB] | \\[^\w] | \[\^?\]?(?:\\.|[^\]\\])*\] | [.^$+] )
-      | (?P<optional> [*?] | \{[\d,]*\} ) | (?P<or> \| )
-      | (?P<plain> [^][\\(){}*?+.^$|\x00-\x1f]+ )""",
-    re.VERBOSE,
-)
-_KEEPS_CASE = re.compile("[^iksIKS\x80-\U0010ffff]+")
+    from contextlib import AbstractContextManager
+    from typing import Any
 
 
 class Matcher:
     """What is wanted of one file's lines; feed it the file's blocks in their order.
 
-    `since` (inclusive) and `until` (exclusive) are stamps; `nick` is compared without regard to
-    case; `pattern` is searched for in the text of a record, or in all of a malformed line. A
-    malformed line has the time of the record before it. Raises UsageError for a bad pattern.
+    `since` (inclusive) and `until` (exclusive) are stamps; `nick` is compared as a room compares
+    nicks (RFC 8266); `pattern` is searched for in the text of a record, or in all of a malformed
+    line. A malformed line has the time of the record before it. Raises UsageError for a bad
+    pattern, or a nick that nobody can have.
     """
 
     def __init__(
@@ -50,31 +38,29 @@ class Matcher:
         nick: str | None = None,
         pattern: str | None = None,
     ) -> None:
+        if nick is not None and not nick.strip():
+            raise UsageError("duplex log: cannot use --from '': it takes a name")
         self.wants_all = not (since or until or nick or pattern)
         self._since, self._until = since, until
-        self._nick = nick.casefold() if nick else None
+        self._nick = _same(nick) if nick else None
+        self._is_nick: dict[bytes, bool] = {}  # of the nicks met so far
         self._at = b""  # the stamp of the last record before the line in hand
-        self._pattern = _compiled(pattern) if pattern else None
-        # How the lines that may match are found: each contains one of the literals,
-        self._literals: list[bytes] = []
-        self._lowered = False  # in lower case,
-        self._finds: re.Pattern[str] | None = None  # or this matches in it,
-        self._in_blocks = False  # and may be searched for in whole blocks.
-        if pattern:
-            self._find_by(pattern)
-        if nick and nick.isascii() and not (self._literals or self._finds):
-            self._literals, self._lowered = _literals_of(f"<{nick}> ", True), True
+        self.expression = Expression(pattern) if pattern else None
+        self._finds_nick: Any = None
+        if nick and nick.isascii() and not pattern:
+            import re
 
-    def _find_by(self, pattern: str) -> None:
-        flags = "(?i)" if pattern.startswith("(?i)") else ""
-        rest = pattern.removeprefix(flags)
-        self._lowered = flags != ""
-        self._literals = _literals_of(rest, self._lowered)
-        rest = rest.removeprefix("^")
-        looks_around = rest.startswith(("*", "+", "?", "{")) or _LOOKS_AROUND.search(rest)
-        if not self._literals and not looks_around:
-            self._finds = re.compile(flags + rest, re.MULTILINE)
-            self._in_blocks = _STAYS_IN_LINE.fullmatch(rest) is not None
+            self._finds_nick = re.compile(b"<%s> " % re.escape(nick.encode()), re.IGNORECASE)
+
+    def again(self) -> Matcher:
+        """The same is wanted of another file."""
+        other = copy(self)
+        other._at = b""
+        return other
+
+    def limited(self) -> AbstractContextManager[None]:
+        """Around all that is selected: an expression may not search for long."""
+        return self.expression.limited() if self.expression else nullcontext()
 
     def select(self, block: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         """(position, stamp, line) of the lines wanted; each with its newline, if it has one."""
@@ -84,24 +70,34 @@ class Matcher:
             head = HEAD.match(line)
             if head:
                 self._at = head[1]
-            elif found := _last_stamp(block[done:start]):
+            elif found := last_stamp(block[done:start]):
                 self._at = found
             done = start + len(line)
             if self.wants_all or self._matches(line, head):
                 yield start, self._at, line
-        self._at = _last_stamp(block[done:]) or self._at
+        self._at = last_stamp(block[done:]) or self._at
 
     def _matches(self, line: bytes, head: re.Match[bytes] | None) -> bool:
         if self._at < self._since or (self._until and self._at >= self._until):
             return False
         if self._nick is not None:
             nick = head and head[2]
-            if nick is None or _decoded(nick).casefold() != self._nick:
+            if nick is None or not self._is_wanted(nick):
                 return False
-        if self._pattern is None:
+        if self.expression is None:
             return True
         text = line[head.end() :] if head else line
-        return self._pattern.search(_decoded(text.removesuffix(b"\n"))) is not None
+        return self.expression.matches(text.removesuffix(b"\n").removesuffix(b"\r"))
+
+    def _is_wanted(self, nick: bytes) -> bool:
+        known = self._is_nick.get(nick)
+        if known is None:
+            if len(self._is_nick) > 10_000:  # bounded, whatever is in the file
+                self._is_nick.clear()
+            known = self._is_nick[nick] = (
+                _same(nick.decode("utf-8", "surrogateescape")) == self._nick
+            )
+        return known
 
     def _all_out_of_time(self, block: bytes) -> bool:
         """Whether the whole block is too early or too late. May say no, where a closer look would
@@ -114,81 +110,31 @@ class Matcher:
 
     def _candidates(self, block: bytes) -> Iterator[tuple[int, bytes]]:
         """(position, line) of at least all the lines that match, in order."""
-        if self._literals:
-            return self._by_literals(block)
-        return self._by_pattern(block) if self._finds else _all_lines(block)
-
-    def _by_literals(self, block: bytes) -> Iterator[tuple[int, bytes]]:
-        find = (block.lower() if self._lowered else block).find
-        none = len(block)
-        next_ones = [(find(literal) + 1 or none + 1) - 1 for literal in self._literals]
-        while (at := min(next_ones)) < none:
-            end = block.find(b"\n", at) + 1 or none
-            start = block.rfind(b"\n", 0, at) + 1
-            yield start, block[start:end]
-            for number, place in enumerate(next_ones):
-                if place < end:
-                    place = find(self._literals[number], end)
-                    next_ones[number] = none if place < 0 else place
-
-    def _by_pattern(self, block: bytes) -> Iterator[tuple[int, bytes]]:
-        text = _decoded(block)
-        ascii_only = len(text) == len(block)
-        at = position = 0  # a place in the text, and the same place in the block
-        for start, end in self._spans(text):
-            position = start if ascii_only else position + len(_encoded(text[at:start]))
-            line = _encoded(text[start:end])
-            yield position, line
-            at, position = end, position + len(line)
-
-    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where the lines that may match begin and end."""
-        assert self._finds
-        search, start = self._finds.search, 0
-        if self._in_blocks:
-            while start < len(text) and (match := search(text, start)):
-                end = text.find("\n", match.start()) + 1 or len(text)
-                yield text.rfind("\n", 0, match.start()) + 1, end
-                start = end
-            return
-        for line in text.split("\n"):
-            end = start + len(line) + 1
-            if search(line) and start < len(text):
-                yield start, min(end, len(text))
-            start = end
+        finds = self.expression.finds(block) if self.expression else None
+        if finds is None and block.isascii():  # another letter could be the same in a nick
+            finds = self._finds_nick
+        return _found(finds, block) if finds else _all_lines(block)
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _found(finds: Any, block: bytes) -> Iterator[tuple[int, bytes]]:
+    start, length = 0, len(block)
+    while start < length and (match := finds.search(block, start)):
+        at = match.start()
+        end = block.find(b"\n", at) + 1 or length
+        begin = block.rfind(b"\n", 0, at) + 1
+        yield begin, block[begin:end]
+        start = end
+
+
+def _same(nick: str) -> str:
+    """What all nicks have in common that a room takes for the same one.
+
+    In a talk somebody can be called what could be no nick in a room: then only by that very name.
+    """
     try:
-        return re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise UsageError(f"--grep {pattern!r} is no regular expression: {error}") from None
-
-
-def _literals_of(pattern: str, lowered: bool) -> list[bytes]:
-    """One string for each alternative of a simple pattern, that every match contains; or none."""
-    tokens = list(_TOKEN.finditer(pattern))
-    if sum(len(token[0]) for token in tokens) != len(pattern):
-        return []  # not simple
-    alternatives: list[list[str]] = [[]]
-    before = None
-    for token in tokens:
-        if token["or"]:
-            alternatives.append([])
-        elif token["plain"]:
-            alternatives[-1].append(token[0])
-        elif token["optional"] and before == "plain":
-            alternatives[-1][-1] = alternatives[-1][-1][:-1]
-        before = token.lastgroup
-    literals = []
-    for runs in alternatives:
-        if lowered:
-            runs = [part.lower() for run in runs for part in _KEEPS_CASE.findall(run)]
-        longest = max(runs, key=len, default="")
-        if len(longest) < 2:  # a single letter is found in every line
-            return []
-        literals.append(_encoded(longest))
-    return literals
+        return same_nick(nick)
+    except NickError:
+        return nick
 
 
 def _all_lines(block: bytes) -> Iterator[tuple[int, bytes]]:
@@ -202,7 +148,7 @@ def _all_lines(block: bytes) -> Iterator[tuple[int, bytes]]:
         start = end
 
 
-def _last_stamp(lines: bytes) -> bytes:
+def last_stamp(lines: bytes) -> bytes:
     """The stamp of the last record in `lines`, or b""."""
     end = len(lines)
     while end > 0:
@@ -211,12 +157,3 @@ def _last_stamp(lines: bytes) -> bytes:
             return head[1]
         end = start
     return b""
-
-
-def _decoded(data: bytes) -> str:
-    """Whatever the bytes are; _encoded gives the same bytes back."""
-    return data.decode("utf-8", "surrogateescape")
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

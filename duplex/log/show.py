@@ -5,7 +5,9 @@ Each shower takes (file, offset, line) and owns nothing else: neither files nor 
 
 from __future__ import annotations
 
+import calendar
 import os
+import re
 import sys
 import time
 
@@ -14,23 +16,50 @@ from duplex.text import UNSAFE, safe, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable
 
     Write = Callable[[bytes], object]
 
 _BAR = 40  # characters of the longest bar
+STAMPS = re.compile(rb"^(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)\.\d{3}Z(?= (?:<|\* ))", re.MULTILINE)
+MINUTES_KEPT = 10_000  # a week of talking; more are worked out again
 
 
 class Plain:
-    """The lines as they are; on a terminal with whatever could harm it made visible."""
+    """The lines as people read them: in local time, without what could harm a terminal.
 
-    def __init__(self, write: Write, terminal: bool) -> None:
+    With `utc` they are the file's own bytes, but for a terminal's safety. What follows from
+    another talk or room than the line before stands under a heading, if there is one.
+    """
+
+    def __init__(self, write: Write, terminal: bool, utc: bool = False) -> None:
         self._write = write
         self._terminal = terminal
+        self._utc = utc
+        self._local: dict[bytes, bytes] = {}  # minutes, as stamps begin: in local time
+        self._shown = ""
+
+    def head(self, heading: str) -> None:
+        """Say whose lines follow, as tail(1) and head(1) do."""
+        if heading != self._shown:
+            gap = "\n" if self._shown else ""
+            self._write(f"{gap}==> {visible(heading)} <==\n".encode("utf-8", "replace"))
+            self._shown = heading
 
     def show(self, _path: str, _offset: int, lines: bytes) -> None:
-        self._write(safe(lines) if self._terminal else lines)
+        if b"\r\n" in lines and not self._utc:  # an editor's
+            lines = lines.replace(b"\r\n", b"\n")
+        if self._terminal:
+            lines = safe(lines)
+        self._write(lines if self._utc else STAMPS.sub(self._in_local_time, lines))
+
+    def _in_local_time(self, stamp: re.Match[bytes]) -> bytes:
+        minute = stamp[1]
+        if (local := self._local.get(minute)) is None:
+            if len(self._local) >= MINUTES_KEPT:
+                self._local.clear()
+            local = self._local[minute] = _local_minute(minute)
+        return local + stamp[2]
 
     def end(self) -> None:
         pass
@@ -49,12 +78,14 @@ class Json:
         self._string = json.JSONEncoder(ensure_ascii=False).encode
         self._write = write
 
+    def head(self, heading: str) -> None:
+        """Each object names its file."""
+
     def show(self, path: str, offset: int, line: bytes) -> None:
         # Put together by hand: a third of the time that encoding a dict takes.
         string, record = self._string, parse(line)
-        text = string(
-            (record.text if record else line.removesuffix(b"\n")).decode("utf-8", "replace")
-        )
+        said = record.text if record else line.removesuffix(b"\n")
+        text = string(said.removesuffix(b"\r").decode("utf-8", "replace"))
         if record is None:
             what = f'"time": null, "text": {text}'
         elif record.nick is None:
@@ -81,6 +112,9 @@ class Stats:
         self._minutes: dict[bytes, int] = {}  # lines for each minute that has any
         self._events = self._malformed = 0
         self._first, self._last = b"\xff", b""
+
+    def head(self, heading: str) -> None:
+        """All is counted together."""
 
     def show(self, _path: str, _offset: int, line: bytes) -> None:
         record = parse(line)
@@ -136,19 +170,30 @@ def _as_json(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
 
 
-def _local_hour(minute: bytes) -> int:
-    """The hour of the day, here, of `2026-11-23T23:34` in UTC. Parsed by hand: the fields are
-    fixed, and strptime would cost a hundred times as much."""
-    import calendar
+def _local_time(minute: bytes) -> time.struct_time | None:
+    """`2026-11-23T23:34` in UTC, as it was here; None for digits that are no date.
 
+    Parsed by hand: the fields are fixed, and strptime would cost a hundred times as much.
+    """
     year, month, day, hour, at = (
         int(minute[start : start + length])
         for start, length in ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2))
     )
     try:
-        return time.localtime(calendar.timegm((year, month, day, hour, at, 0))).tm_hour
+        return time.localtime(calendar.timegm((year, month, day, hour, at, 0)))
     except (ValueError, OverflowError):
-        return hour % 24  # a stamp of digits that is no date
+        return None
+
+
+def _local_minute(minute: bytes) -> bytes:
+    """`2026-11-23 23:34` here; digits that are no date stay what they are."""
+    local = _local_time(minute)
+    return time.strftime("%Y-%m-%d %H:%M", local).encode() if local else minute
+
+
+def _local_hour(minute: bytes) -> int:
+    local = _local_time(minute)
+    return local.tm_hour if local else int(minute[11:13]) % 24
 
 
 def _columns() -> int:

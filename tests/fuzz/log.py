@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 
 from duplex.errors import UsageError
 from duplex.log import source
-from duplex.log.command import Log
+from duplex.log.command import show
 from duplex.log.match import Matcher
+from duplex.log.merge import Merge
 from duplex.log.moment import parse_moment
 from duplex.log.show import Json, Plain, Stats
 from duplex.log.source import Source
 from duplex.record import HEAD, could_be_torn, parse
+from duplex.roster import NickError, same_nick
 from duplex.transcript import Transcript
 
 from .promise import Check, Target, are_safe_lines, numbers
@@ -80,7 +83,8 @@ def _log(directory: Path) -> Check:
         if how & 3 == 2:
             shower = Stats(shown.append)
         reading = Source(str(path))
-        Log([(reading, matcher)]).show_all(shower)
+        with matcher.limited():
+            show(Merge([(reading, matcher)]), shower)
         os.close(reading._fd)  # a process has one, for as long as it lives
         shower.end()
         lines = are_safe_lines(b"".join(shown), ANY_LENGTH)
@@ -104,7 +108,7 @@ def _are_objects(lines: list[bytes], written: bytes, expected: list[int] | None,
         if len(written) > source.BLOCK:
             continue  # a line longer than a block is shown in parts
         head = HEAD.match(at)
-        text = at[head.end() :] if head else at
+        text = (at[head.end() :] if head else at).removesuffix(b"\r")
         assert shown["text"] == text.decode("utf-8", "replace"), "another text than in the file"
         assert shown["time"] == (head[1].decode() if head else None)
     assert offsets == sorted(set(offsets)), "not in order, or twice"
@@ -116,19 +120,29 @@ def _expected(
 ) -> list[int]:
     """The offsets of what is wanted, found in the simplest way."""
     found, at = [], b""
-    for offset, line in _lines(data):
+    start = len(BOM_UTF8) if data.startswith(BOM_UTF8) else 0
+    for offset, line in _lines(data[start:]):
+        offset += start
         head = HEAD.match(line)
         at = head[1] if head else at
         who = head[2].decode("utf-8", "surrogateescape") if head and head[2] else None
-        text = (line[head.end() :] if head else line).decode("utf-8", "surrogateescape")
+        text = line[head.end() :] if head else line
+        text = text.removesuffix(b"\r").decode("utf-8", "surrogateescape")
         if (
             since <= at
             and (not until or at < until)
-            and (nick is None or (who is not None and who.casefold() == nick.casefold()))
+            and (nick is None or (who is not None and _same(who) == _same(nick)))
             and (pattern is None or re.search(pattern, text))
         ):
             found.append(offset)
     return found
+
+
+def _same(nick: str) -> str:
+    try:
+        return same_nick(nick)
+    except NickError:
+        return nick
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -158,7 +172,7 @@ def _merged(directory: Path) -> Check:
             files.append((Source(str(path)), Matcher(since)))
         shown: list[bytes] = []
         shower = _KINDS[how // 4 % 3](shown.append, *([True] if how // 4 % 3 == 0 else []))
-        Log(files).show_all(shower)
+        show(Merge(files), shower)
         for reading, _ in files:
             os.close(reading._fd)
         shower.end()

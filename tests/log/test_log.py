@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support import DUPLEX, Program, Terminal, until
+from log_support import follow, out, run, texts
+from support import DUPLEX, Terminal, needs, until
 
 from duplex.record import event, said, stamp
 
@@ -25,20 +26,6 @@ MINUTE = 60 * 1_000_000_000
 def at(minutes: float) -> bytes:
     """The stamp of that many minutes from now."""
     return stamp(NOW + int(minutes * MINUTE))
-
-
-def run(tmp: Path, *args: str, **env: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [*DUPLEX, "log", *args], cwd=tmp, capture_output=True, timeout=60, check=False,
-        env={**os.environ, **env},
-    )  # fmt: skip
-
-
-def out(tmp: Path, *args: str, **env: str) -> list[bytes]:
-    done = run(tmp, *args, **env)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == b""
-    return done.stdout.splitlines(keepends=True)
 
 
 @pytest.fixture
@@ -60,10 +47,6 @@ def logs(tmp_path: Path) -> Path:
     (tmp_path / "logs" / "client_input.log").write_bytes(b"".join(client))
     (tmp_path / "logs" / "server_input.log").write_bytes(b"".join(server))
     return tmp_path
-
-
-def texts(lines: list[bytes]) -> list[str]:
-    return [line.decode().split("Z ", 1)[-1].rstrip("\n") for line in lines]
 
 
 def test_both_transcripts_are_merged_by_time(logs: Path) -> None:
@@ -185,13 +168,13 @@ def test_stats_count_who_said_how_much_and_when(tmp_path: Path) -> None:
     ("args", "status", "message"),
     [
         (["--grep", "("], 2, "is no regular expression"),
-        (["--since", "never"], 2, "'never' is no time"),
-        (["--until", "99999999999w"], 2, "is no time"),
+        (["--since", "never"], 2, "cannot read 'never' as a time"),
+        (["--until", "99999999999w"], 2, "as a time"),
         (["--stats", "--follow"], 2, "--stats"),
         (["--stats", "--json"], 2, "not allowed with"),
         (["missing.log"], 1, "Unable to read missing.log: No such file or directory"),
         (["."], 1, "Unable to read .: Is a directory"),
-        ([], 1, "no transcripts here"),
+        ([], 1, "there is no transcript here"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(
@@ -231,23 +214,6 @@ def test_without_a_pager_it_is_shown_all_the_same(
     assert screen.status() == 0
     quick = terminal(*DUPLEX, "log", cwd=logs, PAGER="true")
     assert quick.status() == 0
-
-
-def test_a_pager_is_told_neither_the_code_nor_the_stores_password(
-    terminal: Callable[..., Terminal], logs: Path
-) -> None:
-    secret = {"DUPLEX_CODE": "walrus-abacus-zebra", "DUPLEX_REDIS": "redis://:walrus@127.0.0.1/0"}
-    screen = terminal(*DUPLEX, "log", cwd=logs, PAGER="env >told; cat", **secret)
-    assert screen.status() == 0
-    told = (logs / "told").read_text()
-    assert "LESS=FRX" in told
-    assert "PATH=" in told
-    assert "DUPLEX_" not in told
-    assert "walrus" not in told
-
-
-def follow(tmp: Path, *args: str) -> Program:
-    return Program([*DUPLEX, "log", "--follow", *args], tmp)
 
 
 def test_following_shows_what_is_there_and_what_comes(logs: Path) -> None:
@@ -327,3 +293,145 @@ def test_memory_is_constant_whatever_is_in_the_file(tmp_path: Path, args: list[s
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (90 << 20, 90 << 20)),
         )  # fmt: skip
     path.unlink()
+
+
+def test_times_are_local_as_on_the_screen_unless_utc_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "t.log"
+    record = said("ann", b"2026-11-23T23:34:31.123Z * hello\n", b"2026-11-23T23:34:31.123Z")
+    path.write_bytes(record + b"2026-11-23T23:34:31.123Z\n")
+    shown = run(tmp_path, "t.log", TZ="Asia/Kolkata").stdout
+    assert shown == (
+        b"2026-11-24 05:04:31 <ann> 2026-11-23T23:34:31.123Z * hello\n2026-11-23T23:34:31.123Z\n"
+    )
+    assert run(tmp_path, "t.log", "--utc", TZ="Asia/Kolkata").stdout == path.read_bytes()
+    assert b"2026-11-24 05:04" in run(tmp_path, "t.log", "--grep", "h", TZ="Asia/Kolkata").stdout
+
+
+def test_the_pager_opens_at_the_end(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+    needs("less")
+    (tmp_path / "t.log").write_bytes(said("ann", b"".join(b"line %d\n" % n for n in range(500))))
+    screen = terminal(*DUPLEX, "log", "t.log", cwd=tmp_path, PAGER="less", LESS="")
+    screen.sees("line 499")
+    assert "line 100" not in screen.spawned.before
+    screen.spawned.send("q")
+    assert screen.status() == 0
+
+
+@pytest.mark.parametrize("pager", ["nosuch", "A=b nosuch -x", "/nowhere/less"])
+def test_a_missing_pager_is_told_and_the_log_is_shown(
+    terminal: Callable[..., Terminal], logs: Path, pager: str
+) -> None:
+    screen = terminal(*DUPLEX, "log", cwd=logs, PAGER=pager)
+    screen.sees("duplex log: cannot start the pager")
+    screen.sees("<client> coffee?")
+    assert screen.status() == 0
+
+
+def test_a_pager_is_told_neither_the_code_nor_the_stores_password(
+    terminal: Callable[..., Terminal], logs: Path
+) -> None:
+    secret = {"DUPLEX_CODE": "walrus-abacus-zebra", "DUPLEX_REDIS": "redis://:walrus@127.0.0.1/0"}
+    screen = terminal(*DUPLEX, "log", cwd=logs, PAGER="env >told; cat", **secret)
+    assert screen.status() == 0
+    told = (logs / "told").read_text()
+    assert "LESS=FRX" in told
+    assert "PATH=" in told
+    assert "DUPLEX_" not in told
+    assert "walrus" not in told
+
+
+def test_an_editors_byte_order_mark_and_line_ends_are_no_hindrance(tmp_path: Path) -> None:
+    path = tmp_path / "t.log"
+    record = said("ann", b"one\ntwo\n", at(-1))
+    path.write_bytes(b"\xef\xbb\xbf" + record.replace(b"\n", b"\r\n"))
+    assert run(tmp_path, "t.log").stdout.count(b"<ann> one\n") == 1
+    assert b"\r" not in run(tmp_path, "t.log").stdout
+    objects = [json.loads(line) for line in out(tmp_path, "--json", "--grep", "o$", "t.log")]
+    assert [found["text"] for found in objects] == ["two"]
+    assert objects[0]["time"] == at(-1).decode()
+    assert path.read_bytes()[objects[0]["offset"] :].startswith(at(-1))
+    assert len(out(tmp_path, "--since", "10m", "t.log")) == 2
+
+
+def test_following_sees_a_file_that_was_cut_and_has_outgrown_its_length(tmp_path: Path) -> None:
+    path = tmp_path / "t.log"
+    path.write_bytes(said("ann", b"one\ntwo\n", at(-3)))
+    program = follow(tmp_path, "t.log")
+    until(lambda: b"two" in program.out)
+    os.kill(program.pid, signal.SIGSTOP)  # so that all of it happens between two looks
+    path.write_bytes(said("ann", b"three\nfour\nfive\nsix\n", at(-2)))
+    os.kill(program.pid, signal.SIGCONT)
+    until(lambda: b"six" in program.out)
+    found = [line.split(b"> ")[1] for line in program.out.splitlines()]
+    assert found == [b"one", b"two", b"three", b"four", b"five", b"six"]
+    program.stop()
+
+
+def test_a_torn_tail_cut_back_and_outgrown_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "t.log"
+    whole = said("ann", b"whole\n", at(-3))
+    path.write_bytes(whole + said("ann", b"never finished\n", at(-3))[:40])
+    program = follow(tmp_path, "t.log")
+    until(lambda: b"whole" in program.out)
+    os.kill(program.pid, signal.SIGSTOP)
+    path.write_bytes(whole + said("bob", b"a line that is longer than the torn one\n", at(-2)))
+    os.kill(program.pid, signal.SIGCONT)
+    until(lambda: b"torn one" in program.out)
+    assert program.out.count(b"\n") == 2
+    assert b"never" not in program.out
+    program.stop()
+
+
+def test_names_are_compared_as_a_room_compares_them(tmp_path: Path) -> None:
+    nicks = ["straße", "strasse", "José", "Jose\u0301", "ANN", "ann", "a[b"]
+    (tmp_path / "t.log").write_bytes(b"".join(said(nick, b"x\n", at(0)) for nick in nicks))
+
+    def by(nick: str) -> list[str]:
+        lines = out(tmp_path, "--from", nick, "t.log")
+        return [text.partition(">")[0][1:] for text in texts(lines)]
+
+    assert by("strasse") == ["strasse"]
+    assert by("STRAßE") == ["straße"]
+    assert by("Jose\u0301") == by("josé") == ["José", "Jose\u0301"]
+    assert by("Ann") == ["ANN", "ann"]
+    assert by("a[b") == ["a[b"]
+
+
+@pytest.mark.parametrize("option", ["--from", "--since", "--until"])
+def test_nothing_is_no_name_and_no_time(logs: Path, option: str) -> None:
+    done = run(logs, option, "")
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+
+
+def test_the_disk_of_the_output_is_full(logs: Path) -> None:
+    for args in (["log"], ["log", "--json"], ["log", "--stats"]):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [*DUPLEX, *args],
+                cwd=logs,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                timeout=60,
+                check=False,
+            )
+        assert done.returncode == 1
+        assert done.stderr == b"duplex log: cannot write: No space left on device\n"
+
+
+def test_a_pipe_that_nobody_reads_ends_it_as_any_other_tool(logs: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*DUPLEX, "log"], cwd=logs, stdout=writing, timeout=60, check=False)
+    os.close(writing)
+    assert done.returncode == 128 + signal.SIGPIPE
+
+
+def test_a_pipe_that_does_not_block_gets_all_of_it(tmp_path: Path) -> None:
+    (tmp_path / "t.log").write_bytes(said("ann", b"a line\n" * 20_000, at(0)))
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    process = subprocess.Popen([*DUPLEX, "log", "--utc", "t.log"], cwd=tmp_path, stdout=writing)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        assert pipe.read() == (tmp_path / "t.log").read_bytes()
+    assert process.wait() == 0
