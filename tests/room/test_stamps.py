@@ -1,4 +1,4 @@
-"""Stamps: never before the last one of a transcript, whatever the clock does; they decide nothing."""
+"""Stamps never go back within a transcript, whatever the clock does, and decide nothing."""
 
 from __future__ import annotations
 
