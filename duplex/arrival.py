@@ -243,7 +243,7 @@ class Arrival:
                 return room.page.watermark
         try:
             with member.transcript:
-                offset = member.transcript.write(record.event(text, member.transcript.stamp()))
+                offset = member.write(record.event(text, member.transcript.stamp()))
                 member.seat.state = page.HERE
                 room.page.here += 1
         except TranscriptError as error:

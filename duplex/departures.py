@@ -6,8 +6,10 @@ cannot be recorded, on a full disk, waits until it can. Owns no process.
 
 from __future__ import annotations
 
+import time
+
 from duplex import page, record, roster
-from duplex.errors import TranscriptError
+from duplex.errors import Locked, TranscriptError
 from duplex.process import how_it_ended
 
 TYPE_CHECKING = False
@@ -16,12 +18,39 @@ if TYPE_CHECKING:
     from duplex.room import Room
 
 
+TRY_AGAIN = 1.0  # s until an event is recorded that could not be
+# s between two tries to get the lock: at first it is somebody's who will be done at once
+TRY_LOCK, TRY_LOCK_LATER = 0.005, 0.1
+PATIENCE = 2.0  # s of them until the operator is told
+
+
 class Departures:
-    """Events, and the nicks of those who are gone."""
+    """Events, and the nicks of those who are gone. `record` again after `seconds_to_wait`."""
 
     def __init__(self, room: Room) -> None:
         self.unrecorded: list[str] = []  # events that found no place on the disk yet
         self._room = room
+        self._due = False  # the number of those who are here is to be written
+        self._locked = 0.0  # monotonic, since when somebody else has had the lock
+        self._told = False
+        self._nicks: list[str] = []  # of those whose leaving is not recorded
+        self._closes = False
+
+    @property
+    def waits(self) -> bool:
+        """Something is to be recorded."""
+        return self._due or bool(self.unrecorded)
+
+    @property
+    def locked(self) -> bool:
+        """Somebody else holds the transcript's lock, and something waits for it."""
+        return self.waits and self._locked > 0
+
+    def seconds_to_wait(self) -> float:
+        """Until that is tried again."""
+        if not self._locked:
+            return TRY_AGAIN
+        return TRY_LOCK if time.monotonic() - self._locked < 1 else TRY_LOCK_LATER
 
     def of(self, seat: Seat, status: int, closing: bool) -> None:
         """A member has ended: record it, clear its seat, free its nicks."""
@@ -30,20 +59,23 @@ class Departures:
             event = how_it_left(seat, status)
             if event and seat.nick != roster.HOST:
                 self.unrecorded.append(f"{seat.nick} {event}")
+                self._nicks += nicks
+                nicks = []  # only then: who comes back with it is recorded after this
         seat.clear()
         if was_here:
             self.record()
-        for nick in nicks:  # only now: who comes back with it is recorded after this
-            self._room.roster.free_of_dead(nick)
+        self._free(nicks)
 
     def closes(self, event: str) -> None:
         """The room does; or it is tried, on a full disk."""
         self.unrecorded.append(event)
+        self._closes = True
         self.record()
 
     def record(self) -> None:
         """What has happened, in its order; on a full disk it waits for there to be space."""
         room = self._room
+        self._due = True
         try:
             with room.transcript:
                 if self.unrecorded:
@@ -51,14 +83,39 @@ class Departures:
                     events = (record.event(event, at) for event in self.unrecorded)
                     room.transcript.write(b"".join(events))
                 room.page.here = len(room.page.taken())
-        except TranscriptError as error:
-            if len(self.unrecorded) == 1:
-                room.tell_operator(str(error))
+                if self._closes:
+                    room.page.close_room()  # under the lock: nothing comes after its end
+        except Locked as error:
+            self._locked = self._locked or time.monotonic()
+            if time.monotonic() - self._locked > PATIENCE:
+                self._tell(error)
             return
+        except TranscriptError as error:
+            self._locked = 0.0
+            self._tell(error)
+            return
+        self._locked, self._told, self._due = 0.0, False, False
         for event in self.unrecorded:
             room.tell_log(event)
         self.unrecorded.clear()
+        nicks, self._nicks = self._nicks, []
+        self._free(nicks)
         room.bell.ring()
+
+    def give_up(self) -> None:
+        """The room closes, whoever has the lock."""
+        self._locked = 0.0
+        self._tell(Locked(self._room.transcript.path))
+
+    def _free(self, nicks: list[str]) -> None:
+        for nick in nicks:
+            self._room.roster.free_of_dead(nick)
+
+    def _tell(self, error: TranscriptError) -> None:
+        """Once, until it is over."""
+        if not self._told:
+            self._room.tell_operator(str(error))
+        self._told = True
 
     def all_are_gone(self) -> None:
         """Nobody is left of a room that is closing."""

@@ -5,6 +5,8 @@
     ├─ UnableToConnect          no address of the host answered
     ├─ UnableToListen           the address cannot be bound
     └─ TranscriptError          the transcript cannot be opened or written
+       ├─ Closed                its room's end stands there
+       └─ Locked                somebody else does not let go of it
 
 The text of an error is written for the person who reads it: what happened, and where it helps
 what to do. `cli.main` is the one place that prints one and chooses the exit status. This file
@@ -14,6 +16,10 @@ knows nothing of sockets or files: whoever catches an OSError brings its words a
 from __future__ import annotations
 
 import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Exit statuses. 130, 143 and 129 are what a shell shows for a program ended by that signal.
 EXIT_OK = 0
@@ -59,6 +65,20 @@ class TranscriptError(DuplexError):
         self.reason = reason
 
 
+class Closed(TranscriptError):
+    """The room's end stands there, and nothing comes after it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "the room closed")
+
+
+class Locked(TranscriptError):
+    """Somebody else holds the transcript's lock, and has for longer than it is waited for."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "another program holds its lock")
+
+
 def reason_of(error: OSError) -> str:
     """The system's words for `error`, without the errno number and the file's name."""
     return error.strerror or str(error)
@@ -67,6 +87,13 @@ def reason_of(error: OSError) -> str:
 def say_status(text: str) -> None:
     """Tell the user something that is not part of what is said: one line on standard error."""
     try:
-        os.write(2, text.encode(errors="backslashreplace") + b"\n")
+        write_status(text.encode(errors="backslashreplace") + b"\n")
     except OSError:
         return  # closed, or its reader is gone: nobody to tell, and no reason to end a talk
+
+
+def _write(line: bytes) -> None:
+    os.write(2, line)
+
+
+write_status: Callable[[bytes], object] = _write  # a room has one that never waits (status.py)

@@ -21,7 +21,7 @@ import signal
 import socket
 import time
 
-from duplex import arrival, delivery, hardening, orders, page, tcp, text
+from duplex import arrival, delivery, hardening, orders, page, tcp, text, watch
 from duplex.departures import Departures
 from duplex.errors import EXIT_OK, DuplexError, say_status
 from duplex.flusher import flush
@@ -36,25 +36,30 @@ from duplex.process import (
     how_it_ended,
     prepare_to_die_with_parent,
     spawn,
+    wait,
 )
 from duplex.receiving import KEPT_BY_MALLOC
 from duplex.rehearsal import rehearse
 from duplex.startups import Startups
+from duplex.watch import Watch
 from duplex.wire import HandshakeError, WrongCode
 from duplex.wishes import Wishes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from duplex.room import Room
 
 ACCEPTED_AT_ONCE = 32  # before looking after the rest: a flood of joins must not delay a leave
 CLOSING = 5.0  # s for every client to get the last records
+CLOSING_LOCKED = 3.0  # s for the transcript's lock to be had, for the end to be recorded
+HELD_WHILE_CLOSING = 0.5  # s that who stands still may hold it meanwhile
+KILLING = 2.0  # s for who was killed to end; one in a frozen cgroup does when it is thawed
 NICE = 5  # of members, so that the host accepts and reaps in time
 OPERATOR = ""  # for an address: it has none
 PAUSE = 0.2  # s before a helper does what one did that has ended: perhaps it cannot be done
-TRY_AGAIN = 1.0  # s until an event is recorded that could not be, and a socket accepted
 READY = (arrival, delivery, orders, text)  # what members need is imported once, here
 
 
@@ -68,6 +73,7 @@ class Host:
 
     def __init__(self, room: Room, listener: tcp.Listener, options: argparse.Namespace) -> None:
         self._room = room
+        room.transcript.patience = 0  # whoever has its lock is not waited for
         self._listener = listener
         self._die_with_host = prepare_to_die_with_parent()
         self._signals = Signals()
@@ -84,6 +90,7 @@ class Host:
         self._wishes = Wishes(room, self._gate.banned, self._members)
         self._notices = Notices(room.tell_operator)
         self._helpers: dict[int, str] = {}  # other children: what they are
+        self._watch = Watch(room.page, self._members, self._helpers)
         self._runs = {"flusher": self._be_the_flusher}  # of those that there always are
         self._closing = ""  # the event that closes the room
         self._synced = options.fsync == "second"
@@ -134,16 +141,19 @@ class Host:
         for sock in self._listener.sockets:
             if sock.fileno() in ready:
                 self._accept(sock)
-        if self._departures.unrecorded:
+        if self._departures.waits:
             self._departures.record()
+        self._watch.look()
         if self._notices.held:
             self._notices.go_on()
 
     def _seconds_to_wait(self) -> float | None:
         """On the way of each fork: nothing is touched that need not be."""
-        seconds = TRY_AGAIN if self._departures.unrecorded else None
+        seconds = watch.EVERY if self._members or self._helpers else None
+        if self._departures.waits:
+            seconds = min(seconds or 1, self._departures.seconds_to_wait())
         if self._notices.held:
-            seconds = min(seconds or TRY_AGAIN, self._notices.seconds_to_wait())
+            seconds = min(seconds or 1, self._notices.seconds_to_wait())
         return seconds
 
     def _reload(self) -> None:
@@ -235,22 +245,26 @@ class Host:
     def _become(self, kept: set[int]) -> None:
         """The signals stay blocked as they are over a fork: the host decides when this ends."""
         self._die_with_host()
-        close_all_but({0, 1, 2, *kept})
+        close_all_but({0, 1, 2, self._room.status.fd, *kept})
 
     # Leaving:
 
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            if os.WIFSTOPPED(status):
+                self._watch.stopped(pid)
+                continue
+            how = "stood still" if self._watch.has_killed(pid) else how_it_ended(status)
             if pid in self._members:
                 self._member_ended(pid, status)
             elif kind := self._helpers.pop(pid, ""):
-                self._helper_ended(kind, status)
+                self._helper_ended(kind, status, how)
 
     def _member_ended(self, pid: int, status: int) -> None:
         index, ip = self._members.pop(pid)
@@ -261,11 +275,11 @@ class Host:
         self._departures.of(self._room.page.seat(index), status, closing=bool(self._closing))
         self._free.append(index)
 
-    def _helper_ended(self, kind: str, status: int) -> None:
+    def _helper_ended(self, kind: str, status: int, how: str) -> None:
         if kind == "screen":
             self._closing = self._closing or "the room closed"
         elif not self._closing:
-            self._room.tell_operator(f"the {kind} {how_it_ended(status)}; there is another")
+            self._room.tell_operator(f"the {kind} {how}; there is another")
             self._helpers[spawn(lambda: self._begin_again(kind))] = kind
 
     def _begin_again(self, kind: str) -> int:
@@ -307,27 +321,33 @@ class Host:
         self._listener.close()
         self._reap()
         self._departures.closes(self._closing)
+        self._go_on_while(lambda: self._departures.locked, CLOSING_LOCKED)
+        if self._departures.locked:
+            self._departures.give_up()
         room = self._room
         room.page.close_room()
         room.bell.ring()
         for pid, (index, _) in self._members.items():
             if room.page.seat(index).state in (page.FREE, page.SHAKING):  # FREE: just forked
                 os.kill(pid, signal.SIGKILL)  # nobody has seen it, and it need not be waited for
-        deadline = time.monotonic() + CLOSING
-        while (self._members or "screen" in self._helpers.values()) and (
-            left := deadline - time.monotonic()
-        ) > 0:
-            poll = select.poll()
-            poll.register(self._signals.fd, select.POLLIN)
-            poll.poll(left * 1000)
-            self._signals.settle()
-            self._reap()
+        self._go_on_while(lambda: self._members or "screen" in self._helpers.values(), CLOSING)
         self._departures.all_are_gone()
         for pid in [*self._members, *self._helpers]:
             os.kill(pid, signal.SIGKILL)  # ours and not reaped, so the number is still its own
-        while self._members or self._helpers:
+        self._go_on_while(lambda: self._members or self._helpers, KILLING)
+
+    def _go_on_while(self, condition: Callable[[], object], seconds: float) -> None:
+        """Look after who is still here, that long at most."""
+        deadline = time.monotonic() + seconds
+        while condition() and (left := deadline - time.monotonic()) > 0:
+            if self._departures.locked:
+                left = min(left, self._departures.seconds_to_wait())
+            wait({self._signals.fd: select.POLLIN}, min(left, watch.EVERY))
+            self._signals.settle()
             self._reap()
-            time.sleep(0.001)
+            self._watch.look(HELD_WHILE_CLOSING)
+            if self._departures.locked:
+                self._departures.record()
 
     def _be_the_flusher(self) -> int:
         """Only the flusher runs this."""

@@ -22,7 +22,7 @@ from duplex import page, record
 from duplex.arrival import Arrival
 from duplex.bell import Budget
 from duplex.delivery import Delivery
-from duplex.errors import EXIT_OK, TranscriptError
+from duplex.errors import EXIT_OK, Closed, TranscriptError
 from duplex.orders import OPERATORS, ORDERS, carry_out
 from duplex.rate import Rate
 from duplex.roster import MAIL_LIMIT
@@ -163,12 +163,21 @@ class Member:
         try:
             with self.transcript:
                 records = record.said(self.nick, lines, self.transcript.stamp())
-                start = self.transcript.write(records)
+                start = self.write(records)
         except TranscriptError as error:
             self.not_recorded(lines.count(b"\n"), error.reason)
             return
         self.delivery.leave_out(start, start + len(records))
         self.room.bell.ring()
+
+    def write(self, records: bytes) -> int:
+        """Append under the transcript's lock, which the caller holds; their offset.
+
+        Raises OSError, or Closed: the room's end is recorded under that lock, and is the last.
+        """
+        if self.room.page.closing:
+            raise Closed(self.transcript.path)
+        return self.transcript.write(records)
 
     def not_recorded(self, count: int, reason: str) -> None:
         """Answer that so many lines were not."""
@@ -396,7 +405,7 @@ class Member:
                 self._pulse.check()
             except OSError:
                 self._lost()
-        if self.delivery.lag > self.room.max_lag:
+        if self.delivery.lag > self.room.max_lag and not self.operator:  # may have been suspended
             mib = self.room.max_lag / (1 << 20)
             self.answer(f"you have fallen more than {mib:g} MiB behind, and are dropped")
             self.leave(page.LOST, "fell too far behind")

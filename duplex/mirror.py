@@ -238,6 +238,14 @@ class _Order:
             self._position.move(self.entry, offset)
         self._committed.watermark = offset
 
+    @property
+    def holder(self) -> int:
+        return self._committed.holder
+
+    @holder.setter
+    def holder(self, pid: int) -> None:
+        self._committed.holder = pid
+
 
 def _last_newline(fd: int, end: int) -> int:
     while end > 0:

@@ -91,7 +91,7 @@ def _nick(member: Member, wanted: str) -> None:
     try:
         with member.transcript:
             at = member.transcript.stamp()
-            member.transcript.write(record.event(f"{former} is now {nick}", at))
+            member.write(record.event(f"{former} is now {nick}", at))
             member.seat.nick = nick
     except TranscriptError as error:
         if mailbox:

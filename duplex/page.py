@@ -3,9 +3,9 @@
 It has a head (how far the transcript is committed, how many members there are) and a seat for each
 member. The host makes it before its first fork; `duplex who` maps it, too, by the room's directory.
 Each number has one writer at a time: a seat is its member's, between the host that gives it and the
-host that clears it; the head's watermark and `here` are written under the transcript's lock, the
-rest by the host. Aligned numbers are stored by one instruction, so a reader never sees half of one.
-This file knows neither sockets nor files of any name.
+host that clears it; the head's watermark, `here` and who holds the transcript's lock are written
+under that lock, the rest by the host. Aligned numbers are stored by one instruction, so a reader
+never sees half of one. This file knows neither sockets nor files of any name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ UNKNOWN, LEFT, LOST, KICKED, TAKEN_OVER, CLOSED = range(6)
 _HEAD = 96  # bytes
 _STAMP = slice(64, 88)  # of them: the last record's
 _STATE = 1  # which of a seat's 4-byte numbers is its state
-WATERMARK, _HERE, MEMBERS, CLOSING = range(4)  # which of the head's 8-byte numbers
+# which of the head's 8-byte numbers
+WATERMARK, _HERE, MEMBERS, CLOSING, _HOLDER, _HELD_SINCE = range(6)
 
 
 class Seat(ctypes.Structure):
@@ -152,6 +153,23 @@ class Page:
     @here.setter
     def here(self, count: int) -> None:
         self.head[_HERE] = count
+
+    @property
+    def holder(self) -> int:
+        """The process that has the transcript's lock; 0 for none, or one that was killed with it
+        stands here until the next."""
+        return self.head[_HOLDER]
+
+    @holder.setter
+    def holder(self, pid: int) -> None:
+        if pid:
+            self.head[_HELD_SINCE] = time.monotonic_ns()
+        self.head[_HOLDER] = pid
+
+    @property
+    def held_for(self) -> float:
+        """Seconds, on the clock that all processes have, since the holder has it."""
+        return (time.monotonic_ns() - self.head[_HELD_SINCE]) / 1e9
 
     @property
     def members(self) -> int:

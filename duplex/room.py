@@ -16,6 +16,7 @@ from duplex.errors import UsageError, say_status
 from duplex.page import Page
 from duplex.roster import HOST, Keys, Roster, Undeliverable
 from duplex.secret import open_secret
+from duplex.status import Status, never_wait
 from duplex.transcript import Transcript
 
 TYPE_CHECKING = False
@@ -107,6 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Keep a room until it is closed; the exit status."""
     check(options)
+    status = never_wait()
     become = user.choose(options.user, options.allow_root)
     host_type, room_type = _kind(options)
     protected, code = protection.listening(options)
@@ -119,6 +121,7 @@ def run(options: argparse.Namespace) -> int:
         user.become(become)
     transcript = Transcript.open(options.log)
     room = room_type(options, listener.address[1], transcript, protected)
+    room.status = status
     if transcript.mended:
         say_status(f"{options.log}: {transcript.mended} bytes of a torn record were cut back")
     if code:
@@ -158,6 +161,8 @@ def check(options: argparse.Namespace) -> None:
 
 class Room:
     """What all processes of a room share."""
+
+    status: Status
 
     def __init__(
         self,

@@ -18,9 +18,10 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 
 from duplex import record
-from duplex.errors import TranscriptError, reason_of
+from duplex.errors import Locked, TranscriptError, reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,15 +29,20 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Committed(Protocol):
-        """Where the watermark is kept: in bytes, shared by all processes of a room."""
+        """What all processes of a room know of it: how far it is committed, in bytes, and which of
+        them has the lock, 0 for none (or one that was killed with it)."""
 
         watermark: int
         stamped: bytes  # of the last record
+        holder: int
 
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
 NO_STAMP = b"\0" * record.STAMP_LENGTH
 _LOOK_BACK = 64 * 1024  # bytes read at a time to find the last newline
+# s: an append takes microseconds, or with `--fsync always` what a disk takes, for each who waits
+LOCK_WAIT = 5.0
+_TRY_FIRST, _TRY_AT_LEAST_EVERY = 0.0001, 0.005  # s between two tries, doubled each time
 
 
 class Transcript:
@@ -47,6 +53,7 @@ class Transcript:
         self.fd = fd
         self.mended = 0  # bytes of a torn tail that were cut back when it was opened
         self.first = 0  # the offset of its first record: a copy may begin with a hole (mirror.py)
+        self.patience = LOCK_WAIT  # s that the lock is waited for; 0: it is only tried
         self._regular = regular  # a file, and no device
         self._committed: Committed | None = None
         self._synced = False
@@ -105,15 +112,33 @@ class Transcript:
     def __enter__(self) -> Transcript:
         """Hold the lock, for `write` and for what has to happen together with it.
 
-        An OSError inside becomes a TranscriptError.
+        Raises Locked if somebody else holds it for too long; an OSError inside becomes a
+        TranscriptError. It is tried again and again, because a wait of the kernel's has no limit.
         """
-        try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX)
-        except OSError as error:
-            raise TranscriptError(self.path, reason_of(error)) from None
+        deadline, pause = 0.0, _TRY_FIRST
+        while not self._lock():
+            now = time.monotonic()
+            deadline = deadline or now + self.patience
+            if now >= deadline:
+                raise Locked(self.path)
+            time.sleep(pause)
+            pause = min(2 * pause, _TRY_AT_LEAST_EVERY)
+        if self._committed is not None:
+            self._committed.holder = os.getpid()
         return self
 
+    def _lock(self) -> bool:
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise TranscriptError(self.path, reason_of(error)) from None
+        return True
+
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if self._committed is not None:
+            self._committed.holder = 0
         fcntl.flock(self.fd, fcntl.LOCK_UN)
         if isinstance(error, OSError):
             raise TranscriptError(self.path, reason_of(error)) from None

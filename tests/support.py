@@ -68,9 +68,8 @@ class Program:
         self.out_path = cwd / f"out.{unique}"
         self.err_path = cwd / f"err.{unique}"
         options.setdefault("stdout", self.out_path.open("wb"))
-        self.process = subprocess.Popen(
-            args, cwd=cwd, stdin=stdin, stderr=self.err_path.open("wb"), **options
-        )
+        options.setdefault("stderr", self.err_path.open("wb"))
+        self.process = subprocess.Popen(args, cwd=cwd, stdin=stdin, **options)
         self.pid = self.process.pid
 
     @property

@@ -71,12 +71,12 @@ class SharedHost(Host):
             room.tell_operator(str(error))
             return EXIT_STORE
 
-    def _helper_ended(self, kind: str, status: int) -> None:
+    def _helper_ended(self, kind: str, status: int, how: str) -> None:
         if os.waitstatus_to_exitcode(status) == EXIT_STORE:
             self._failed = True
             self._closing = self._closing or "this host cannot go on"
         else:
-            super()._helper_ended(kind, status)
+            super()._helper_ended(kind, status, how)
 
     def _wanted(self) -> select.epoll:
         wanted = super()._wanted()

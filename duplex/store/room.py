@@ -116,7 +116,7 @@ class SharedRoom(Room):
 
 
 class _Committed:
-    """A watermark that nobody reads."""
+    """What nobody reads."""
 
-    watermark = 0
+    watermark = holder = 0
     stamped = b""

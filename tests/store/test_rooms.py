@@ -387,3 +387,14 @@ def test_nobody_new_comes_in_while_the_store_is_away(
     assert ann.status() == 0, ann.err
     assert ann.out.count(b"out of reach; lines wait") == 1
     assert b"! 1 is here: ann" in ann.out
+
+
+@pytest.mark.parametrize("kind", ["writer", "mirror"])
+def test_a_helper_that_stands_still_is_followed_by_another(rooms: Rooms, kind: str) -> None:
+    site = rooms.open()
+    ann, bob = site.client("ann"), site.client("bob")
+    os.kill(getattr(site, kind), signal.SIGSTOP)
+    ann.say("hello")
+    bob.sees("<ann> hello")
+    until(lambda: f"the {kind} stood still; there is another\n" in site.host.err)
+    assert site.end() == 0
