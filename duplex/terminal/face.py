@@ -8,26 +8,38 @@ from __future__ import annotations
 
 import time
 
-from duplex.terminal.paint import painted, painted_own
+from duplex.record import parse
+from duplex.terminal.paint import PEER
+from duplex.text import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.talk import Talk
+    from duplex.terminal.paint import Painter
 
 
 class Face:
     """What the screen asks for. Shown lines are bytes for the terminal, newline-ended."""
 
-    def __init__(self, talk: Talk) -> None:
+    def __init__(self, talk: Talk, painter: Painter) -> None:
         self._talk = talk
+        self._painter = painter
 
     def painted(self, lines: bytes) -> bytes:
         """What the talk's `read_report` has given to be shown."""
-        return painted(lines)
+        shown = []
+        for line in lines.splitlines():
+            if (parts := parse(line)) and parts.nick is not None:
+                head = parts.nick.decode() + ": "
+                text = parts.text.decode()
+                shown.append(self._painter.record(parts.at, [(PEER, head)], [(PEER, text)]))
+        return "".join(shown).encode()
 
     def echo(self, text: str) -> bytes:
-        """A line that was just typed."""
-        return painted_own(text)
+        """A line that was just typed, or pasted, and may hold anything."""
+        painter = self._painter
+        shown = painter.line(painter.now(), [("", "me: ")], [("", visible(text))])
+        return shown.encode("utf-8", "replace")
 
     def pending(self) -> list[str]:
         """What was said and has not arrived, as lines above the input line."""

@@ -1,7 +1,7 @@
 """The face of a room on the screen: who says what in which colour, who is here, what is pending.
 
-Runs in the parent, with the screen. A record is safe text already (text.py), so it goes to the
-terminal as it is. Events have a mark of their own: `* ann left` is what ann typed as `/me left`.
+Runs in the parent, with the screen. A record is safe text already (text.py). Events have a
+mark of their own: `* ann left` is what ann typed as `/me left`.
 
     12:34:56 ann: hello             12:34:56 · bob entered the room (127.0.0.1:53124)
     12:34:56 * ann waves            12:34:56 ann, to you alone: psst
@@ -9,25 +9,24 @@ terminal as it is. Events have a mark of their own: `* ann left` is what ann typ
 
 from __future__ import annotations
 
-import os
 import time
 import zlib
-from datetime import datetime
 
 from duplex import commands
 from duplex.commands import ACTION
 from duplex.record import Record, parse
 from duplex.resuming import AWAY, LIVE
 from duplex.terminal.face import Face
+from duplex.terminal.paint import BOLD, DIM
 from duplex.text import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.joined import Joined
+    from duplex.terminal.paint import Painter, Span
 
 PATIENCE = 0.2  # s until a line that has not been recorded yet is shown as pending
 PENDING = 5  # rows of them at most
-_RESET, _BOLD, _DIM = "\x1b[0m", "\x1b[1m", "\x1b[2m"
 _PRIVATE, _ANSWER, _ERROR = "\x1b[1;35m", "\x1b[33m", "\x1b[31m"
 # Of the sixteen colours that a terminal's user has chosen, those that are read on light and dark.
 _COLOURS = (36, 32, 33, 35, 94, 91, 96, 95)
@@ -37,10 +36,9 @@ _BELL = b"\a"
 class RoomFace(Face):
     """What the screen asks for, of a room."""
 
-    def __init__(self, talk: Joined) -> None:
-        super().__init__(talk)
+    def __init__(self, talk: Joined, painter: Painter) -> None:
+        super().__init__(talk, painter)
         self._room = talk
-        self._plain = bool(os.environ.get("NO_COLOR"))
         self._pending_since = 0.0  # monotonic; 0 while nothing is
         helps = commands.HELP + (commands.HELP_OPERATOR if talk.operates else ())
         self._commands = [line.partition(":")[0].split()[0] for line in helps]
@@ -82,41 +80,29 @@ class RoomFace(Face):
         return self._joined(f"room {room.room}", heard.nick, state, *keeping)
 
     def _line(self, line: bytes) -> str:
+        painter = self._painter
         if parts := parse(line):
-            return f"{self._dim(_clock(parts.at))} {self._record(parts)}\n"
-        return f"{self._dim(f'{datetime.now():%H:%M:%S}')} {self._private(line.decode())}\n"
+            return painter.record(parts.at, *self._record(parts))
+        return painter.line(painter.now(), *self._private(line.decode()))
 
-    def _record(self, parts: Record) -> str:
+    def _record(self, parts: Record) -> tuple[list[Span], list[Span]]:
+        """What stands before the text, and the text."""
         text = parts.text.decode()
         if parts.nick is None:
-            return self._dim(f"· {text}")
-        nick = parts.nick.decode()
+            return [(DIM, "· ")], [(DIM, text)]
+        nick = self._nick(parts.nick.decode())
         if parts.text.startswith(ACTION):
-            return f"* {self._nick(nick)} {text[len(ACTION) :]}"
-        return f"{self._nick(nick)}: {text}"
+            return [("", "* "), nick, ("", " ")], [("", text[len(ACTION) :])]
+        return [nick, ("", ": ")], [("", text)]
 
-    def _private(self, line: str) -> str:
+    def _private(self, line: str) -> tuple[list[Span], list[Span]]:
         if line.startswith("-"):
             nick, _, text = line[1:].partition("- ")
-            return self._in(_PRIVATE, f"{nick}, to you alone:") + f" {text}"
+            return [(_PRIVATE, f"{nick}, to you alone:"), ("", " ")], [("", text)]
         text = line.removeprefix("! ")
-        return self._in(_ERROR if text.startswith("not ") else _ANSWER, text)
+        return [], [(_ERROR if text.startswith("not ") else _ANSWER, text)]
 
-    def _nick(self, nick: str) -> str:
+    def _nick(self, nick: str) -> Span:
         colour = _COLOURS[zlib.crc32(nick.casefold().encode()) % len(_COLOURS)]
-        own = _BOLD if nick == self._room.heard.nick else ""
-        return self._in(f"{own}\x1b[{colour}m", nick)
-
-    def _dim(self, text: str) -> str:
-        return self._in(_DIM, text)
-
-    def _in(self, style: str, text: str) -> str:
-        return text if self._plain else f"{style}{text}{_RESET}"
-
-
-def _clock(stamp: bytes) -> str:
-    """The time of day, here; of digits that are no date, which a room may send, theirs."""
-    try:
-        return f"{datetime.fromisoformat(stamp.decode()).astimezone():%H:%M:%S}"
-    except (ValueError, OverflowError):
-        return stamp[11:19].decode()
+        own = BOLD if nick == self._room.heard.nick else ""
+        return f"{own}\x1b[{colour}m", nick

@@ -33,6 +33,7 @@ from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from duplex.terminal.face import Face
+from duplex.terminal.paint import Painter
 from duplex.terminal.terminal import Terminal
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 REDRAW_EVERY = 1.0  # s: the bar shows how long the talk has lasted
 _STDOUT = 1
+_NO_WRAP, _WRAP = b"\x1b[?7l", b"\x1b[?7h"  # DECAWM
 
 
 class _Keyboard(Vt100Input):
@@ -57,7 +59,8 @@ class Screen:
     def __init__(self, talk: Talk) -> None:
         self.running = False
         self._talk = talk
-        self._face = Face(talk)
+        self._painter = Painter(lambda: self._app.output.get_size().columns)
+        self._face = Face(talk, self._painter)
         self._completions: list[str] = []  # what a further Tab comes to, the present one first
         self._writing_fd = -1  # the socket that is waited for to take more
         self._unprinted = b""
@@ -96,15 +99,15 @@ class Screen:
         """The peer is a room."""
         from duplex.terminal.room_face import RoomFace
 
-        self._face = RoomFace(joined)
+        self._face = RoomFace(joined, self._painter)
 
     def tell(self, text: str) -> None:
         """Print a line of our own above the input line."""
-        self._print(text.encode() + b"\n")
+        self._print(self._painter.told(text).encode("utf-8", "replace"))
 
     def show_late(self, records: bytes) -> None:
         """Show what still comes when `run` has returned."""
-        self._terminal.write_bytes(self._face.painted(records))
+        self._write(self._face.painted(records))
 
     def close(self) -> None:
         self._terminal.close()
@@ -126,7 +129,7 @@ class Screen:
             self._wait_to_write(-1)
         if self._printing:
             await self._printing
-        self._write()
+        self._write_unprinted()
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -226,7 +229,7 @@ class Screen:
 
     async def _print_above(self) -> None:
         while self._unprinted and self.running:
-            await run_in_terminal(self._write)
+            await run_in_terminal(self._write_unprinted)
         self._printing = None
         if self.running and not self._talk.ending:
             asyncio.get_running_loop().add_reader(self._talk.report_fd, self._on_report)
@@ -236,9 +239,14 @@ class Screen:
         with cooked_mode(sys.stdin.fileno()):
             os.kill(0, signal.SIGTSTP)
 
-    def _write(self) -> None:
+    def _write_unprinted(self) -> None:
         lines, self._unprinted = self._unprinted, b""
-        self._terminal.write_bytes(lines)
+        self._write(lines)
+
+    def _write(self, lines: bytes) -> None:
+        """What is wider than we think is cut by the terminal, and does not go on in a new row."""
+        if lines:
+            self._terminal.write_bytes(_NO_WRAP + lines + _WRAP)
 
     def _pending(self) -> str:
         """Each on a row, cut at the screen's edge."""

@@ -22,8 +22,10 @@ from duplex.mine import Mine
 from duplex.outbox import Outbox
 from duplex.receiving import Output, Report
 from duplex.recording import Recording
-from duplex.terminal.paint import painted
+from duplex.terminal.face import Face
+from duplex.terminal.paint import Painter
 from duplex.terminal.room_face import RoomFace
+from duplex.terminal.wrap import width_of
 from duplex.text import safe
 from duplex.wire import plain
 
@@ -31,6 +33,7 @@ from .promise import STAMP, Check, Target, are_safe_lines, is_safe_line, numbers
 from .texts import TOKENS
 
 CUT = b"\0cut\0"  # in an input: the connection is lost here, and made again
+COLUMNS = 80  # of its terminal
 FEW = 100  # lines said: of more, the size is looked at only once
 ADDED = 4096  # bytes that a line shown may be longer than a record
 # What a child may report (following.py, receiving.py).
@@ -100,7 +103,8 @@ class Client:
         self.parent.tell = is_safe_line  # type: ignore[method-assign]
         self.parent._channel = sock
         self.parent._on_screen = on_screen
-        self._face = RoomFace(self.parent)
+        painter = Painter(lambda: COLUMNS)
+        self._face, self._face_of_pair = RoomFace(self.parent, painter), Face(self.parent, painter)
         self._sock = sock
         report = _Report(fd, self._hear)
         show = self._hand_on if on_screen else lambda lines, _: self._shown(lines)
@@ -157,15 +161,21 @@ class Client:
             return
         shown = parent._on_line(line)
         if shown and parent.in_room:
-            self._shown(self._face.painted(shown).removesuffix(b"\a"))
+            self._on_screen(self._face.painted(shown).removesuffix(b"\a"))
             is_safe_line(self._face.bar())
             self._face.candidates("a")
             "".join(map(is_not_harmful, self._face.pending()))
         elif shown:
-            self._shown(painted(shown))
+            self._on_screen(self._face_of_pair.painted(shown))
         assert len(parent.heard.company.nicks) <= KNOWN
         if parent.ending:
             is_safe_line(parent.ending.text)
+
+    def _on_screen(self, rows: bytes) -> None:
+        self._shown(rows)
+        for row in rows.decode().split("\n"):
+            assert width_of(row) <= COLUMNS, f"a row is wider than the terminal: {row!r}"
+            assert not row or row[0] in "─ 0123456789", f"a row begins at the edge: {row!r}"
 
     def _shown(self, lines: bytes) -> None:
         are_safe_lines(lines, RECORD_LIMIT + ADDED)
