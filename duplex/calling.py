@@ -111,7 +111,7 @@ class Calling(Talk):
     # What is typed:
 
     def say(self, data: bytes) -> None:
-        if self.state == UNKNOWN:
+        if self.state == UNKNOWN and self.sending:
             self._send(self.opening.feed(data))
         else:
             super().say(data)
@@ -135,11 +135,10 @@ class Calling(Talk):
 
     # Time, and what the child finds out:
 
-    def _turn(self, seconds: float | None) -> None:
+    def due(self) -> float | None:
         if self.state == UNKNOWN:
-            left = max(0.0, self._hold_until - time.monotonic())
-            seconds = left if seconds is None else min(left, seconds)
-        super()._turn(seconds)
+            return max(0.0, self._hold_until - time.monotonic())
+        return super().due()
 
     def check_pulse(self) -> None:
         if self.state == UNKNOWN and time.monotonic() >= self._hold_until:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from duplex.terminal.screen import Screen
     from duplex.text import Text
 
-_QUIT = re.compile(rb"^(?:quit|/(?i:quit)(?: .*)?)\n", re.MULTILINE)
+_QUIT = re.compile(rb"^(?P<word>quit|/(?i:quit)(?: .*)?)\n", re.MULTILINE)
 _SLASH = re.compile(rb"^/", re.MULTILINE)
 
 
@@ -50,7 +50,7 @@ class Joined(Resuming):
     # What is typed:
 
     def say(self, data: bytes) -> None:
-        if self.in_room:
+        if self.in_room and self.sending:
             self._say_lines(self._boundary.feed(data))
         else:
             super().say(data)
@@ -65,15 +65,15 @@ class Joined(Resuming):
 
     def _say_lines(self, lines: bytes) -> None:
         """Whole lines of safe text."""
-        quits = None
+        quits, rest = None, b""
         if self._verbatim:
             lines = _SLASH.sub(b"//", lines)  # no line of a file is a command
         elif quits := _QUIT.search(lines):
-            lines = lines[: quits.start()]
+            lines, rest = lines[: quits.start()], lines[quits.end() :] + self._boundary.end()
         self.outbox.say(lines)
         self.pump()
         if quits:
-            self._leave(EXIT_OK)
+            self._leave_by(quits["word"], rest)
 
     def pump(self) -> None:
         super().pump()

@@ -16,9 +16,10 @@ import signal
 import socket
 import time
 
-from duplex import record, words
+from duplex import leftover, record, words
 from duplex.ending import EXIT_PIPE, Ending
 from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, reason_of, say_status
+from duplex.halfclose import HalfClosed, abort, is_asked, shut
 from duplex.process import Child, Signals, close_all_but, fork, unblock_signals, wait
 from duplex.recording import Recording
 from duplex.tcp import CHECK_EVERY, Pulse, is_closed, unacknowledged
@@ -91,7 +92,11 @@ class Talk:
         self._broken = False  # the connection is: nothing more gets through
         self._reports = True  # the report pipe is open: the child lives
         self._unread_report = b""
-        self._ends_with_peer = os.isatty(_STDIN) or getattr(options, "keep", False)
+        self.by_hand = os.isatty(_STDIN)  # a person sits here
+        self._keeps = getattr(options, "keep", False)
+        self.half: HalfClosed | None = None  # once the peer says no more, where a person sits
+        self._ended_by = b""  # the word that has ended it
+        self._unsaid = b""  # what stood after that
         self._child: Child
         self._screen: Screen | None = None
         self._on_screen = (
@@ -114,6 +119,7 @@ class Talk:
         while self.ending is None:
             self._turn(None)
         self._finish(self.ending)
+        self._tell_unsent(self.ending)
         if self._screen:
             self._screen.close()
         return self.ending
@@ -162,15 +168,31 @@ class Talk:
 
     def say(self, data: bytes) -> None:
         """Send what was typed, as far as the ending words let it."""
-        self._send(self._typed.feed(data))
+        said = self._typed.feed(data)
+        if self.sending:
+            self._send(said)
+            return
+        if self._typed.word:
+            self._leave(EXIT_OK)
+        else:
+            self._tell_not_sent(said)
+
+    def end_saying(self) -> None:
+        """The end of what is typed: nothing more is said; once that is so, this side ends."""
+        if self.sending:
+            self.stop_saying()
+        else:
+            self._leave(EXIT_OK)
 
     def stop_saying(self) -> None:
-        """The end of what is typed: the peer is told by shutting our half, once all is sent."""
+        """Say no more: the peer is told by shutting our half, once all is sent."""
         self._send(self._typed.end())
         if self._mine is not None:
             self._record_own(self._mine.end(cut_off=False))
         self.sending = False
         self.pump()
+        if self.by_hand and not self.half and not self.ending:
+            self.tell(f"you say no more; {self.peer} still can (quit ends)")
 
     def interrupted(self, number: int) -> None:
         """A signal, or Ctrl-C, ends this side."""
@@ -196,7 +218,7 @@ class Talk:
                     self.pump()
                     return
                 self._shut = True
-                self._out.shutdown(socket.SHUT_WR)
+                shut(self._out)
         except BlockingIOError:
             return
         except OSError as error:
@@ -204,6 +226,18 @@ class Talk:
                 self._lost(reason_of(error))
                 return
             self._on_broken()
+
+    def due(self) -> float | None:
+        """Seconds until `look` is to be called, if nothing else happens; None: whenever."""
+        return self.half.seconds if self.half else None
+
+    def look(self) -> None:
+        """See what has come of the peer, and what time has brought."""
+        self.check_pulse()
+        if self.half:
+            self._look_at_half(self.half)
+        elif not self._hearing:
+            self._after_the_peer_left()
 
     def check_pulse(self) -> None:
         """Notice a dead peer: looks every CHECK_EVERY seconds, however often it is called."""
@@ -229,6 +263,11 @@ class Talk:
             say_status(text)
 
     @property
+    def reports(self) -> bool:
+        """The child lives, and there may be more to `read_report`."""
+        return self._reports
+
+    @property
     def transcript_path(self) -> str | None:
         return self._recording.transcript.path if self._recording.transcript else None
 
@@ -245,8 +284,12 @@ class Talk:
             events[_STDIN] = select.POLLIN
             if not self._hearing:  # the socket, only for its end: is the peer gone altogether?
                 events[self.sock.fileno()] = 0
+        if self.half:
+            events[self.half.fd] = select.POLLIN
         if seconds is None and self.under_way():
             seconds = CHECK_EVERY if self._hearing or not self._shut else ACK_EVERY
+        if (due := self.due()) is not None:
+            seconds = due if seconds is None else min(due, seconds)
         happened = wait(events, seconds)
         if self.signals.received and not self.ending:
             self.interrupted(self.signals.received)
@@ -254,11 +297,26 @@ class Talk:
             self._print(records)
         if self.sock.fileno() in happened or self._out.fileno() in happened:
             self.pump()
-        if _STDIN in happened and self.sending:
+        if _STDIN in happened and not self.ending:
+            if happened[_STDIN] & select.POLLHUP:
+                self.by_hand = False  # a terminal that has hung up is one no more
             self._read_stdin()
-        self.check_pulse()
-        if not self._hearing:
-            self._after_the_peer_left()
+        self.look()
+
+    def _look_at_half(self, half: HalfClosed) -> None:
+        """The peer says no more: has it left altogether, has this side, too, said its last?"""
+        if half.left:
+            text, count = f"{self.peer} left", half.lost(self.under_way())
+            if count:
+                text += f"; {count} bytes were not acknowledged"
+            self._end(Ending(EXIT_FAILURE if count else EXIT_OK, text))
+        elif self._shut and not self.under_way():
+            self._end(Ending(EXIT_OK, f"{self.peer} left"))
+        elif half.seconds == 0:
+            half.told = True
+            text = f"{self.peer} says no more"
+            self._recording.record(record.event(text))
+            self.tell(f"{text} (you still can)" if self.sending else text)
 
     def _after_the_peer_left(self) -> None:
         """It has said its last: is all of ours there, or can it not get there any more?"""
@@ -276,7 +334,7 @@ class Talk:
         if data:
             self.say(data)
         else:
-            self.stop_saying()
+            self.end_saying()
 
     def _send(self, data: bytes) -> None:
         if self._mine is not None:
@@ -289,11 +347,11 @@ class Talk:
             self._between_lines = data.endswith(b"\n")
         self.pump()
         if self._typed.word:
-            self._leave(EXIT_OK)
+            self._leave_by(self._typed.word, self._typed.rest)
 
     def _takes_input(self) -> bool:
-        """Whether stdin is to be read."""
-        return self.sending and not self._broken
+        """Whether stdin is to be read; who sits here can end it when all is said, too."""
+        return (self.sending or (self.by_hand and not self.ending)) and not self._broken
 
     def _may_shut(self) -> bool:
         """Whether the end of what is typed is the end of what is sent."""
@@ -318,7 +376,9 @@ class Talk:
     def _on_broken(self) -> None:
         """Nothing more can be sent: the reason went to the child, whose report is on its way."""
         self._broken = True
-        if not self._hearing:
+        if self.half:
+            self._look_at_half(self.half)
+        elif not self._hearing:
             self._lost(os.strerror(errno.ECONNRESET))
 
     def _read_channel(self) -> bytes:
@@ -361,9 +421,13 @@ class Talk:
         self._hearing = False
 
     def _peer_left(self, said_bye: bool) -> None:
-        """It has no more to say. Whoever sits here, or serves the next, ends; a pipe goes on."""
+        """It has no more to say. Who sits here may have, a pipe goes on; who serves others ends."""
         ending = Ending(EXIT_OK, f"{self.peer} left")
-        if said_bye or self._ends_with_peer:
+        if said_bye:
+            self._end(ending)
+        elif self.by_hand and not self.ending:
+            self.half = HalfClosed(self.sock)
+        elif self._keeps:
             self._end(ending)
         elif self.ending is None:
             self._announce(ending)
@@ -380,6 +444,10 @@ class Talk:
             self._end(Ending(EXIT_FAILURE, f"connection closed: {text}"))
 
     def _lost(self, reason: str) -> None:
+        if self.half and self.half.left and reason == os.strerror(errno.ECONNRESET):
+            self._broken = True
+            self._look_at_half(self.half)
+            return
         count = self.under_way()
         self.outgoing = b""
         self._broken = True
@@ -393,9 +461,34 @@ class Talk:
     def _leave(self, status: int, why: str = "") -> None:
         self._end(Ending(status, f"this side left{why}", ours=True, told=False))
 
+    def _leave_by(self, word: bytes, rest: bytes) -> None:
+        """A word among what is said ends this side, and `rest` is not said."""
+        if not self.ending:
+            self._ended_by, self._unsaid = word, rest
+            self._leave(EXIT_OK)
+
     def _end(self, ending: Ending) -> None:
         """The first reason to end is the one that counts."""
         self.ending = self.ending or ending
+
+    def _tell_not_sent(self, lines: bytes) -> None:
+        from duplex.text import visible
+
+        texts = lines.decode("utf-8", "replace").splitlines()
+        for text in texts[: leftover.TOLD]:
+            self.tell(f"not sent: {visible(text)}")
+        if len(texts) > leftover.TOLD:
+            self.tell(f"not sent: {len(texts) - leftover.TOLD} more lines")
+
+    def _tell_unsent(self, ending: Ending) -> None:
+        """What was being typed, or is still in the pipe, when it ended."""
+        if self.by_hand:
+            draft = self._screen.take_draft() if self._screen else self._typed.take_tail()
+            self._tell_not_sent(self._unsaid + draft + leftover.typed(_STDIN))
+        elif self._ended_by and (count := leftover.count_lines(self._unsaid, _STDIN, self.signals)):
+            word = self._ended_by.decode()
+            self.tell(f"not sent: {count} after {word!r}; with --verbatim it is a word like others")
+            ending.status = ending.status or EXIT_FAILURE
 
     def _print(self, records: bytes) -> None:
         """Show what comes once the screen has been closed."""
@@ -410,14 +503,18 @@ class Talk:
 
     def _finish(self, ending: Ending) -> None:
         """Send what is left, tell the peer by shutting our half, and let the child end."""
+        said_before = self._shut  # the peer knows that we say no more, not that we leave
         deadline = time.monotonic() + FLUSH
         self.sending = False
         self.pump()
         while self.under_way() and not is_closed(self.sock) and time.monotonic() < deadline:
             self._turn(ACK_EVERY)
+        asked = False
         deadline = time.monotonic() + LINGER
-        while self._hearing and time.monotonic() < deadline:
+        while self._hearing and not asked and time.monotonic() < deadline:
             self._turn(ACK_EVERY)
+            asked = is_asked(self.sock)
+        stays = self._hearing and ending.ours  # the peer has not ended
         if self._reports:
             self._child.ask_to_end()
         deadline = time.monotonic() + STOP
@@ -426,4 +523,8 @@ class Talk:
         if self._reports:
             self._child_ended()
         self._announce(ending)
+        if stays and (asked or said_before) and not self.under_way():
+            abort(self.sock)
         self.sock.close()
+        if self.half:
+            self.half.close()

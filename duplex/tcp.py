@@ -1,6 +1,6 @@
 """TCP: names and addresses, listening, connecting, and whether the peer is still alive.
 
-The one file that knows socket options. It neither reads nor writes what is said.
+Knows the socket options (halfclose.py has more of them), and neither reads nor writes what is said.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ def prepare(sock: socket.socket) -> None:
     sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)
 
 
-def _is_tcp(sock: socket.socket) -> bool:
+def is_tcp(sock: socket.socket) -> bool:
     """Or a pair of Unix sockets; asked of the kernel, because `sock.family` makes an enum of it."""
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) == socket.IPPROTO_TCP
 
@@ -251,7 +251,7 @@ def unacknowledged(sock: socket.socket) -> int:
 
     0 for a socket that is not TCP's: what the kernel has taken of it is there.
     """
-    if not _is_tcp(sock):
+    if not is_tcp(sock):
         return 0
     return _queued(sock, termios.TIOCOUTQ)
 
@@ -269,7 +269,7 @@ def _queued(sock: socket.socket, request: int) -> int:
 
 def round_trip(sock: socket.socket) -> float:
     """The connection's measured round trip in seconds; 0 for a socket that is not TCP's."""
-    if not _is_tcp(sock):
+    if not is_tcp(sock):
         return 0.0
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT + 4)
     return int.from_bytes(info[_RTT:], sys.byteorder) / 1e6
@@ -277,7 +277,7 @@ def round_trip(sock: socket.socket) -> float:
 
 def is_closed(sock: socket.socket) -> bool:
     """Whether the connection is over in both directions: reset, or shut and all acknowledged."""
-    if not _is_tcp(sock):
+    if not is_tcp(sock):
         return bool(wait({sock.fileno(): 0}, 0))  # POLLHUP
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[_STATE] == _CLOSE
 
@@ -304,7 +304,7 @@ class Pulse:
 
     def check(self) -> None:
         """Look, every CHECK_EVERY seconds while bytes are unacknowledged. Raises TimeoutError."""
-        if not _is_tcp(self._sock):
+        if not is_tcp(self._sock):
             return  # whoever is at the other end is on this machine: its death is told at once
         info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SND_WND + 4)
         if info[_STATE] == _CLOSE or len(info) < _SND_WND + 4:

@@ -32,6 +32,7 @@ class Typed:
 
     def __init__(self, verbatim: bool) -> None:
         self.word: bytes | None = None
+        self.rest = b""  # what followed it
         self._verbatim = verbatim
         self._tail = b""  # an unfinished line, of LINE_LIMIT bytes at most
         self._inside = False  # its beginning has been passed on already
@@ -68,5 +69,5 @@ class Typed:
         if word is None:
             return lines
         self.word = word
-        self._tail = b""
+        self.rest, self._tail = lines[first + end :] + self._tail, b""
         return lines[: first + (start if word == QUIT else end)]

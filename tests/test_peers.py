@@ -121,7 +121,7 @@ def test_lines_go_both_ways(talk: Talk) -> None:
 
 
 def test_quit_closes_the_peer_in_good_order(talk: Talk) -> None:
-    talk.ours.type("one\nquit\nnever\n")
+    talk.ours.type("one\nquit\n")
     assert talk.ours.status() == 0
     talk.peer.end_input()
     assert talk.peer.status() == 0
@@ -131,7 +131,7 @@ def test_quit_closes_the_peer_in_good_order(talk: Talk) -> None:
 
 
 def test_bye_is_sent_to_the_peer_and_ends_this_side(talk: Talk) -> None:
-    talk.ours.type("bye\nnever\n")
+    talk.ours.type("bye\n")
     assert talk.ours.status() == 0
     talk.peer.end_input()
     assert talk.peer.status() == 0
@@ -191,7 +191,7 @@ def test_a_killed_peer_has_left(talk: Talk) -> None:
 
 @pytest.mark.parametrize("how", ["end of input", "killed"])
 @pytest.mark.parametrize("name", sorted(CONNECTING))
-def test_whoever_sits_at_the_screen_ends_with_the_peer(
+def test_whoever_sits_at_the_screen_goes_on_while_the_peer_listens(
     duo: Duo, terminal: Start, tmp_path: Path, name: str, how: str
 ) -> None:
     needs(name)
@@ -206,13 +206,17 @@ def test_whoever_sits_at_the_screen_ends_with_the_peer(
     until(lambda: peer.out == "answer 日本語 😀\n".encode())
     if how == "killed":
         os.kill(peer.pid, signal.SIGKILL)
+        screen.sees("client left")
     else:
         peer.end_input()
-    screen.sees("client left")
+        screen.sees("client says no more (you still can)")
+        screen.line("one more answer")
+        until(lambda: peer.out == "answer 日本語 😀\none more answer\n".encode())
+        screen.line("quit")
+        assert peer.status() == 0
+        assert peer.err == ""
     assert screen.status() == 0
     assert said(tmp_path / "logs" / "client_input.log") == [TEXT]
-    if how != "killed":
-        assert peer.status() == 0
 
 
 def test_files_go_both_ways_at_once(talk: Talk, a_file: Path, another_file: Path) -> None:

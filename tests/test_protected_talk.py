@@ -106,11 +106,15 @@ def test_bye_is_sent_and_both_end(pair: Pair) -> None:
     assert said(pair.heard_by_connector) == ["bye"]
 
 
-def test_end_of_input_ends_an_interactive_peer(pair: Pair) -> None:
+def test_after_ctrl_d_the_other_side_is_told_and_goes_on(pair: Pair) -> None:
     pair.listener.key("d")
+    pair.connector.sees("server says no more (you still can)")
+    pair.connector.line("one more answer")
+    pair.listener.sees("client: one more answer")
+    pair.listener.line("quit")
     pair.connector.sees("server left")
     assert (pair.connector.status(), pair.listener.status()) == (0, 0)
-    assert events(pair.heard_by_connector)[-1] == "server left"
+    assert events(pair.heard_by_connector)[1:] == ["server says no more", "server left"]
 
 
 def test_the_code_is_asked_for_and_shortened_words_do(terminal: Start, tmp_path: Path) -> None:
@@ -162,7 +166,8 @@ def test_the_ending_words_end_a_pipe(duo: Duo, kind: Kind, word: str) -> None:
     listener, port = kind.listen(duo)
     connector = kind.connect(duo, port)
     connector.type(f"one\n{word}\nnever\n")
-    assert connector.status() == 0
+    assert connector.status() == 1
+    assert f"not sent: 1 line after {word!r}" in connector.err
     if word == "quit":
         until(lambda: "client left" in listener.err)
         listener.end_input()

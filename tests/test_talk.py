@@ -7,14 +7,13 @@ import re
 import signal
 import socket
 import struct
-from collections.abc import Callable
+import subprocess
 from pathlib import Path
 
 import pytest
 from support import (
     DUPLEX,
     Duo,
-    Terminal,
     alive,
     children,
     connected,
@@ -26,26 +25,7 @@ from support import (
     said,
     until,
 )
-
-Start = Callable[..., Terminal]
-
-
-class Pair:
-    """Two people, each at a terminal."""
-
-    def __init__(self, start: Start, tmp: Path, *options: str) -> None:
-        self.listener = start(*DUPLEX, "listen", "0", *options, cwd=tmp / "l")
-        self.listener.spawned.expect(r"listening on 127\.0\.0\.1:(\d+), this machine only")
-        self.port = self.listener.spawned.match[1]
-        self.connector = start(*DUPLEX, "connect", "127.0.0.1", self.port, *options, cwd=tmp / "c")
-        if "--plain" not in options:
-            self.listener.is_ready()
-            self.connector.is_ready()
-        else:
-            self.listener.sees("connected from")
-            self.connector.sees("connected to")
-        self.heard_by_listener = tmp / "l" / "logs" / "client_input.log"
-        self.heard_by_connector = tmp / "c" / "logs" / "server_input.log"
+from talk_support import Pair, Start
 
 
 @pytest.fixture(params=[(), ("--plain",)], ids=["screen", "plain"])
@@ -82,13 +62,6 @@ def test_bye_is_sent_and_both_end(pair: Pair) -> None:
     assert pair.connector.status() == 0
     assert pair.listener.status() == 0
     assert said(pair.heard_by_listener) == ["bye"]
-
-
-def test_end_of_input_ends_an_interactive_peer(pair: Pair) -> None:
-    pair.connector.key("d")
-    pair.listener.sees("client left")
-    assert pair.listener.status() == 0
-    assert pair.connector.status() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -210,17 +183,49 @@ def test_a_pipe_goes_on_sending_after_the_peer_has_said_its_last(duo: Duo) -> No
 def test_quit_in_a_pipe_ends_before_the_rest(duo: Duo) -> None:
     listener, port = duo.listen(stdin=-3)
     connector = duo.connect(port)
-    connector.type("one\nquit\nnever\n")
-    assert connector.status() == 0
+    connector.type("one\nquit\nnever\nnot this")
+    assert connector.status() == 1
+    told = "not sent: 2 lines after 'quit'; with --verbatim it is a word like others\n"
+    assert connector.err.endswith(told)
     assert listener.status() == 0
     assert listener.out == b"one\n"
+
+
+def test_quit_as_the_last_line_of_a_pipe_loses_nothing(duo: Duo) -> None:
+    listener, port = duo.listen(stdin=-3)
+    connector = duo.connect(port)
+    connector.type("one\nquit\n")
+    assert connector.status() == 0
+    assert listener.status() == 0
+    assert "not sent" not in connector.err
+
+
+def test_all_lines_after_quit_in_a_file_are_counted(duo: Duo, tmp_path: Path) -> None:
+    much = tmp_path / "much"
+    much.write_text("one\nquit\n" + "never\n" * 200_000)
+    listener, port = duo.listen(stdin=-3)
+    connector = duo.connect(port, stdin=much.open("rb"))
+    assert connector.status() == 1
+    assert "not sent: 200000 lines after 'quit'" in connector.err
+    assert listener.status() == 0
+    assert listener.out == b"one\n"
+
+
+def test_a_pipe_that_never_ends_does_not_keep_quit_from_ending(duo: Duo) -> None:
+    listener, port = duo.listen(stdin=-3)
+    endless = duo.start(["sh", "-c", "echo quit; exec yes"], "yes", stdout=subprocess.PIPE)
+    connector = duo.connect(port, stdin=endless.process.stdout)
+    assert connector.status(10) == 1
+    assert re.search(r"not sent: at least \d+ lines after 'quit'", connector.err)
+    assert listener.status() == 0
 
 
 def test_bye_in_a_pipe_ends_both_after_it(duo: Duo) -> None:
     listener, port = duo.listen()
     connector = duo.connect(port)
     connector.type("one\nbye\nnever\n")
-    assert connector.status() == 0
+    assert connector.status() == 1
+    assert "not sent: 1 line after 'bye'" in connector.err
     assert listener.status() == 0, "though its own input has not ended"
     assert listener.out == b"one\nbye\n"
 

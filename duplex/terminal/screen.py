@@ -18,6 +18,7 @@ from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input.typeahead import get_typeahead
 from prompt_toolkit.input.vt100 import Vt100Input, cooked_mode
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
@@ -63,6 +64,8 @@ class Screen:
         self._face = Face(talk, self._painter)
         self._completions: list[str] = []  # what a further Tab comes to, the present one first
         self._writing_fd = -1  # the socket that is waited for to take more
+        self._half_fd = -1  # readable once a peer that says no more has gone
+        self._timer: asyncio.TimerHandle | None = None
         self._unprinted = b""
         self._printing: asyncio.Task[None] | None = None
         self._terminal = Terminal(_STDOUT, sys.stdout.encoding, talk.signals)
@@ -105,6 +108,11 @@ class Screen:
         """Print a line of our own above the input line."""
         self._print(self._painter.told(text).encode("utf-8", "replace"))
 
+    def take_draft(self) -> bytes:
+        """What was typed and not said when `run` has returned."""
+        typed = "".join(key.data for key in get_typeahead(self._app.input))
+        return (self._typed.text + typed).replace("\r", "\n").encode("utf-8", "replace")
+
     def show_late(self, records: bytes) -> None:
         """Show what still comes when `run` has returned."""
         self._write(self._face.painted(records))
@@ -124,8 +132,10 @@ class Screen:
         finally:
             self.running = False
             ticking.cancel()
-            for fd in (talk.signals.fd, talk.report_fd):
+            for fd in {talk.signals.fd, talk.report_fd, self._half_fd} - {-1}:
                 loop.remove_reader(fd)
+            if self._timer:
+                self._timer.cancel()
             self._wait_to_write(-1)
         if self._printing:
             await self._printing
@@ -144,8 +154,8 @@ class Screen:
 
         @keys.add("c-d", filter=Condition(lambda: not self._typed.text))
         def _stop_saying(_event: KeyPressEvent) -> None:
-            self._talk.stop_saying()
-            self._leave_if_over()
+            self._talk.end_saying()
+            self._go_on()
 
         @keys.add("c-z")
         def _suspend(event: KeyPressEvent) -> None:
@@ -174,8 +184,7 @@ class Screen:
         """Enter: say the line. Returns False, so that the input line is cleared."""
         self._print(self._face.echo(buffer.text))
         self._talk.say(buffer.text.encode("utf-8", "replace") + b"\n")
-        self._send_the_rest()
-        self._leave_if_over()
+        self._go_on()
         return False
 
     def _on_signal(self) -> None:
@@ -185,12 +194,26 @@ class Screen:
 
     def _on_report(self) -> None:
         self._print(self._face.painted(self._talk.read_report()))
-        self._send_the_rest()
-        self._leave_if_over()
+        if not self._talk.reports:
+            asyncio.get_running_loop().remove_reader(self._talk.report_fd)
+        self._go_on()
 
-    def _send_the_rest(self) -> None:
-        """Go on sending whenever the kernel takes more."""
+    def _on_time(self) -> None:
+        self._talk.look()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """After whatever happened: wait for what may happen next, or leave."""
+        loop = asyncio.get_running_loop()
         self._wait_to_write(self._talk.sock.fileno() if self._talk.outgoing else -1)
+        if self._talk.half and self._half_fd < 0:
+            self._half_fd = self._talk.half.fd
+            loop.add_reader(self._half_fd, self._on_time)
+        if self._timer:
+            self._timer.cancel()
+        due = self._talk.due()
+        self._timer = None if due is None else loop.call_later(due, self._on_time)
+        self._leave_if_over()
 
     def _wait_to_write(self, fd: int) -> None:
         """Be called when that descriptor takes more, and no other; -1: none."""
@@ -203,18 +226,15 @@ class Screen:
 
     def _on_writable(self) -> None:
         self._talk.pump()
-        self._send_the_rest()
-        self._leave_if_over()
+        self._go_on()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(REDRAW_EVERY)
-            self._talk.check_pulse()
-            self._leave_if_over()
+            self._on_time()
 
     def _leave_if_over(self) -> None:
-        over = self._talk.ending or not self._talk.sending
-        if over and self._app.is_running and not self._app.is_done:
+        if self._talk.ending and self._app.is_running and not self._app.is_done:
             self._app.exit()
 
     def _print(self, lines: bytes) -> None:
@@ -231,7 +251,7 @@ class Screen:
         while self._unprinted and self.running:
             await run_in_terminal(self._write_unprinted)
         self._printing = None
-        if self.running and not self._talk.ending:
+        if self.running and self._talk.reports and not self._talk.ending:
             asyncio.get_running_loop().add_reader(self._talk.report_fd, self._on_report)
 
     def _stop(self) -> None:

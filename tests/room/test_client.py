@@ -225,7 +225,8 @@ def test_quit_leaves_when_all_has_been_said(duo: Duo, word: str) -> None:
     host, port = start_room(duo)
     client = connect(duo, port, "--nick", "ann")
     client.type(f"one\ntwo\n{word}\nnot said\n")
-    assert client.status() == 0
+    assert client.status() == 1
+    assert f"not sent: 1 line after {word!r}; with --verbatim" in client.err
     until(lambda: entries(log_of(host))[-1:] == ["ann left"])
     assert said_by("ann", log_of(host)) == ["one", "two"]
 
