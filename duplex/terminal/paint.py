@@ -33,6 +33,8 @@ Span = tuple[str, str]
 class Painter:
     """Makes rows of lines, newline-ended. `columns` tells the terminal's width just now."""
 
+    gap = DIM  # what paints the space after the time
+
     def __init__(self, columns: Callable[[], int], zone: tzinfo | None = None) -> None:
         self._columns = columns
         self._zone = zone  # the machine's own, unless a test has another
@@ -71,7 +73,7 @@ class Painter:
         return self._rows([(DIM, f"── {day:%A}, {day.day} {day:%B %Y} ──")], "", INDENT)
 
     def _line(self, clock: str, head: Sequence[Span], text: Sequence[Span]) -> str:
-        begins = [(DIM, f"{clock} "), *head]
+        begins = [(DIM, clock), (self.gap, " "), *head]
         before = "".join(piece for _, piece in begins)
         return self._rows([*begins, *_without_tabs(text)], before, width_of(before))
 

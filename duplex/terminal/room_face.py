@@ -38,6 +38,7 @@ class RoomFace(Face):
 
     def __init__(self, talk: Joined, painter: Painter) -> None:
         super().__init__(talk, painter)
+        painter.gap = ""
         self._room = talk
         self._pending_since = 0.0  # monotonic; 0 while nothing is
         helps = commands.HELP + (commands.HELP_OPERATOR if talk.operates else ())
