@@ -64,9 +64,17 @@ class People:
         self._look_at_renames()
 
     def holders(self, nick: str, first: int, last: int) -> set[str]:
-        """The clients that had the nick at any time between two records."""
-        held = [hold for hold in self.holds if hold[0] == nick]
-        return {who.client for _, who, start, end in held if start <= last and end >= first}
+        """The clients that had the nick at any time between two records.
+
+        If nobody had it: who had it last, and who has it next. Such a one is just changing its
+        nick, or coming in, and that is not recorded at the instant at which it is so.
+        """
+        held = [hold[1:] for hold in self.holds if hold[0] == nick]
+        if now := {who.client for who, start, end in held if start <= last and end >= first}:
+            return now
+        before = max((hold for hold in held if hold[2] < first), key=lambda x: x[2], default=None)
+        after = min((hold for hold in held if hold[1] > last), key=lambda x: x[1], default=None)
+        return {hold[0].client for hold in (before, after) if hold}
 
     def _fault(self, text: str) -> None:
         self.faults.append(Fault("people", f"{text}: {self._record[:120]!r}"))

@@ -329,13 +329,14 @@ def test_a_message_reaches_whom_it_is_for_and_once(reader: int, line: str, is_fa
     assert kinds(evidence) == ({"letter"} if is_fault else set())
 
 
-def test_a_message_to_who_had_the_nick_before_is_a_fault() -> None:
+def test_a_message_to_who_had_the_nick_before_is_a_fault_if_another_has_it_now() -> None:
     evidence = well()
-    evidence.clients[0].script[2] = message("bob", "c0-2")
-    assert judge(evidence) == []  # it was said while bob became rob
     evidence.clients[0].script.insert(4, message("bob", "c0-2"))
     del evidence.clients[0].script[2]
-    assert kinds(evidence) == {"letter"}
+    assert judge(evidence) == []  # nobody is bob any more
+    for data in ("ann", "rob"):
+        evidence.clients[0].script[3] = message(data, "c0-2")
+        assert kinds(evidence) == ({"letter"} if data == "ann" else set())
 
 
 def test_how_a_client_has_to_end() -> None:
