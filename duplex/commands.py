@@ -17,7 +17,7 @@ HELP = (
 )
 HELP_OPERATOR = (
     "/kick NICK [WHY]: close one client",
-    "/ban ADDRESS: refuse an address, and close its clients",
+    "/ban ADDRESS: refuse an address, or an IPv6 /64, and close its clients",
     "/unban ADDRESS: let it in again",
     "/bans: which addresses are refused",
     "/close [WHY]: end the room",

@@ -2,16 +2,17 @@
 
 Owns what the host knows of where its clients are: who is banned, how many are here from an address,
 whose handshake is not over, who gave wrong codes. An IPv6 address counts as its /64 for all of that
-but bans, for whoever has one address there has them all. Only says what is to be done: knows the
-page's seats, and neither sockets nor processes.
+but bans, which are of what the operator says: an address, or a /64. Addresses are canonical
+(address.py). Only says what is to be done: knows the page's seats, and neither sockets nor
+processes.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import Counter
 
+from duplex.address import names, source_of
 from duplex.guesses import Guesses
 from duplex.pace import Pace
 from duplex.page import FREE, SHAKING
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 # From one source for each that may be here (--max-per-address): 256 and 32 a second by default. Who
 # has joined from 64 terminals can have them all come back at once, a few times.
 BURST, RATE = 4, 0.5  # times at once, and times a second
-_PREFIX = 64  # bits of an IPv6 address: what one subscriber has at least (RFC 6177)
 
 
 class Gate:
@@ -52,7 +52,7 @@ class Gate:
         meanwhile is one more that the member before has for itself. So an ordinary newcomer's way
         through here has few objects and no calls.
         """
-        if ip in self.banned:
+        if ip in self.banned or (":" in ip and not self.banned.isdisjoint(names(ip))):
             return "your address is banned"
         source = source_of(ip) if ":" in ip else ip
         if source in self._guesses.of and (seconds := self._guesses.seconds_to_wait(source)):
@@ -107,17 +107,6 @@ class Gate:
         source = source_of(ip)
         count, seconds = self._guesses.wrong(source)
         return f"wrong code from {source}, the {_nth(count)} from there: refused for {seconds:g} s"
-
-
-def source_of(ip: str) -> str:
-    """What counts as one: an IPv4 address, also one mapped into IPv6, or an IPv6 /64."""
-    if ":" not in ip:
-        return ip
-    address = ipaddress.IPv6Address(ip)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    network = ipaddress.IPv6Network((int(address), _PREFIX), strict=False)
-    return str(network)
 
 
 def _nth(number: int) -> str:

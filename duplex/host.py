@@ -22,6 +22,7 @@ import socket
 import time
 
 from duplex import arrival, delivery, hardening, orders, page, tcp, text, watch
+from duplex.address import canonical
 from duplex.departures import Departures
 from duplex.errors import EXIT_OK, DuplexError, say_status
 from duplex.flusher import flush
@@ -184,10 +185,11 @@ class Host:
             with sock:
                 if tcp.is_closed(sock):
                     continue  # reset while it waited: no member could tell who it was
-                if why := self._gate.reason_to_refuse(address[0]):
+                ip = canonical(address[0]) if ":" in address[0] else address[0]
+                if why := self._gate.reason_to_refuse(ip):
                     self._refuse(sock, tcp.where(address), why)
                 else:
-                    self._fork_member(sock, address[0])
+                    self._fork_member(sock, ip)
 
     def _refuse(self, sock: socket.socket, where: str, why: str) -> None:
         """One line into an empty buffer, which does not wait; then the end."""

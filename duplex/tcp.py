@@ -15,6 +15,7 @@ import sys
 import termios
 import time
 
+from duplex.address import shown
 from duplex.errors import UnableToConnect, UnableToListen, UsageError, reason_of
 from duplex.process import Signals, seconds_left, wait
 
@@ -38,18 +39,8 @@ _UNACKED, _LAST_ACK_RECV, _RTT, _SND_WND = 24, 56, 68, 228  # byte offsets in st
 
 def where(address: Address) -> str:
     """A socket address or (host, port) as people write it: 127.0.0.1:8000, [::1]:8000."""
-    host, port = address[:2]
+    host, port = shown(address[0]), address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def is_address(text: str) -> bool:
-    """Whether it is an IPv4 or IPv6 address, as the system writes it."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            return socket.inet_ntop(family, socket.inet_pton(family, text)) == text
-        except OSError:
-            continue
-    return False
 
 
 def check_port(port: int, lowest: int = 1) -> None:
@@ -61,7 +52,7 @@ def check_port(port: int, lowest: int = 1) -> None:
 def resolve(host: str, port: int, flags: int = 0) -> list[tuple[int, Address]]:
     """Every (family, address) of `host`. Raises socket.gaierror."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+        found = socket.getaddrinfo(shown(host), port, type=socket.SOCK_STREAM, flags=flags)
     except UnicodeError:  # IDNA cannot encode it, so it is nobody's name
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
@@ -71,6 +62,7 @@ class Listener:
     """Listens on every address of a host; "" is every address of this machine."""
 
     def __init__(self, host: str, port: int, backlog: int = 1) -> None:
+        host = shown(host)
         self._backlog = backlog
         self._sockets: list[socket.socket] = []
         try:
@@ -175,7 +167,7 @@ def invitation(address: Address, flag: str = "") -> str:
 
     `flag` is what whoever joins has to type before the address.
     """
-    host, port = address[:2]
+    host, port = shown(address[0]), address[1]
     place = where(address)
     if host.startswith("127.") or host == "::1":
         reach = ", this machine only (--host 0.0.0.0 opens it to others)"

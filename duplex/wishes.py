@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 
-from duplex import roster, tcp
+from duplex import roster
+from duplex.address import banned_as, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,17 +52,21 @@ class Wishes:
         if carry_out := self._carried_out_by.get(word):
             carry_out(argument.strip())
 
-    def _ban(self, ip: str) -> None:
+    def _ban(self, typed: str) -> None:
         tell = self._room.tell_operator
-        if not tcp.is_address(ip):
-            tell(f"{ip} is not an address")
+        try:
+            ip = banned_as(typed)
+        except ValueError:
+            tell(f"{typed} is not an address")
             return
         self._banned.add(ip)
         tell(f"{ip} is banned until the room closes")
         for pid, (index, address) in self._members.items():
-            if address == ip and (nick := self._room.page.seat(index).nick):
+            if ip not in names(address):
+                continue
+            if nick := self._room.page.seat(index).nick:
                 self._kick(nick)
-            elif address == ip:
+            else:
                 os.kill(pid, signal.SIGKILL)  # it has only just come: nobody has seen it
 
     def _kick(self, nick: str) -> None:
@@ -70,7 +75,11 @@ class Wishes:
         except roster.Undeliverable as error:
             self._room.tell_operator(str(error))
 
-    def _unban(self, ip: str) -> None:
+    def _unban(self, typed: str) -> None:
+        try:
+            ip = banned_as(typed)
+        except ValueError:
+            ip = typed
         if ip in self._banned:
             self._banned.discard(ip)
             self._room.tell_operator(f"{ip} may come in again")

@@ -64,7 +64,7 @@ class Kind:
 def call(duo: Duo, port: int, name: str, *args: str, spoken: str | None = CODE) -> Program:
     """A `duplex connect` in a directory of its own, where there is more than one."""
     command = [*DUPLEX, "connect", *args, "127.0.0.1", str(port)]
-    return duo.start(command, name, env=environment(spoken))
+    return duo.start(command, name, env=environment(spoken if "--code" in args else None))
 
 
 def code_file(directory: Path, spoken: str = CODE) -> str:

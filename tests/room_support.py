@@ -22,16 +22,18 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER
 class Client:
     """A bare socket in a room: it is sent what nc would be, and reads only when it is asked to."""
 
+    family = socket.AF_INET
+
     def __init__(
         self, port: int, address: str = "127.0.0.1", buffer: int = 0, to: str = "127.0.0.1"
     ) -> None:
-        self.sock = socket.socket()
+        self.sock = socket.socket(self.family)
         self.sock.settimeout(DEADLINE)
         if buffer:  # bytes that its kernel keeps of what it does not read
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.sock.bind((address, 0))
         self.sock.connect((to, port))
-        self.place = "{}:{}".format(*self.sock.getsockname())
+        self.place = "{}:{}".format(*self.sock.getsockname()[:2])
         self.heard = b""
         self._seen = 0
 
@@ -81,6 +83,15 @@ class Client:
     def reset(self) -> None:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.sock.close()
+
+
+class Client6(Client):
+    """The same by IPv6."""
+
+    family = socket.AF_INET6
+
+    def __init__(self, port: int, address: str = "::1") -> None:
+        super().__init__(port, address, to=address)
 
 
 class Room:

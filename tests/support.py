@@ -56,6 +56,15 @@ def needs(program: str) -> str:
     return path
 
 
+def needs_ipv6() -> None:
+    """Skip where there is none, not even to this machine itself."""
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+
+
 class Program:
     """A running program with its output in files: nothing blocks, and all can be read again."""
 

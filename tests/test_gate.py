@@ -97,6 +97,23 @@ def test_who_is_banned_is_told_only_that() -> None:
     assert room.gate.reason_to_refuse(ANN) == "your address is banned"
 
 
+@pytest.mark.parametrize(
+    ("ban", "ip"),
+    [
+        ("2001:db8::1", "2001:db8::1"),
+        ("2001:db8::/64", "2001:db8::2"),
+        ("fe80::1", "fe80::1%eth0"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+    ],
+)
+def test_a_ban_finds_whom_it_means(ban: str, ip: str) -> None:
+    room = Room()
+    room.gate.banned.add(ban)
+    assert room.gate.reason_to_refuse(ip) == "your address is banned"
+    for other in ("2001:db8:0:1::1", "fe80::2%eth0", ANN):
+        assert room.gate.reason_to_refuse(other) == ""
+
+
 def test_without_handshakes_none_are_unfinished() -> None:
     room = Room()
     for _ in range(100):

@@ -18,6 +18,7 @@ from support import (
     children,
     connected,
     events,
+    needs_ipv6,
     port_of,
     probes,
     read_all,
@@ -31,6 +32,15 @@ from talk_support import Pair, Start
 @pytest.fixture(params=[(), ("--plain",)], ids=["screen", "plain"])
 def pair(request: pytest.FixtureRequest, terminal: Start, tmp_path: Path) -> Pair:
     return Pair(terminal, tmp_path, *request.param)
+
+
+def test_a_caller_by_ipv4_is_called_so_where_one_socket_takes_both_families(duo: Duo) -> None:
+    needs_ipv6()
+    listener, port = duo.listen("--host", "0:0:0:0:0:0:0:0")
+    with connected(port) as peer:
+        place = "{}:{}".format(*peer.getsockname())
+        until(lambda: f"connected from {place}, not encrypted\n" in listener.err)
+        assert events(duo.heard_by_listener) == [f"connected from {place}"]
 
 
 def test_two_people_talk(pair: Pair) -> None:

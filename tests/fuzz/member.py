@@ -8,9 +8,11 @@ import argparse
 import os
 import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 
-from duplex import arrival, commands, page, protection, record, room, tcp
+from duplex import arrival, commands, page, protection, record, room
+from duplex.address import banned_as
 from duplex.arrival import free_nick
 from duplex.following import RECORD_LIMIT
 from duplex.member import Member
@@ -108,7 +110,7 @@ class _Room:
             assert wish, f"nothing that the host could do: {letter!r}"
             assert operator, "anybody may tell the host"
             is_safe_line(letter)
-            tcp.is_address(wish[1] or "")
+            _is_address(wish[1] or "")
         end = self._room.page.watermark
         written = os.pread(self._transcript.fd, end + 1, 0)
         assert len(written) == end
@@ -116,6 +118,12 @@ class _Room:
             _is_own(line, operator)
         os.truncate(self._transcript.fd, 0)
         self._room.page.watermark = 0
+
+
+def _is_address(typed: str) -> None:
+    """Whether it is one or not: what it stands for is its own one form."""
+    with suppress(ValueError):
+        assert banned_as(banned_as(typed)) == banned_as(typed)
 
 
 def _is_own(line: bytes, operator: bool) -> None:
@@ -191,7 +199,7 @@ def _commands(_directory: Path) -> Check:
             kept = Line(line + b"\n")
             assert kept.text == (None if name else argument)
             given = argument.decode()
-            tcp.is_address(given)
+            _is_address(given)
             try:
                 nick = free_nick(given)
             except NickError as error:

@@ -7,7 +7,7 @@ import socket
 import sys
 
 from room_support import Client
-from support import ROOM, Duo, Program, port_of
+from support import ROOM, Duo, Program, needs_ipv6, port_of
 
 # What systemd does between fork and exec: the socket is descriptor 3, and the pid is ours.
 HAND_OVER = """\
@@ -39,6 +39,20 @@ def test_a_room_takes_the_socket_that_it_is_handed(duo: Duo) -> None:
         between.sees(f"! welcome to room {port}: ")
         again.process.terminate()
         assert again.status() == 0
+
+
+def test_of_a_socket_that_takes_both_families_addresses_are_as_of_one_that_does_not(
+    duo: Duo,
+) -> None:
+    """As systemd's `ListenStream=5000` makes it."""
+    needs_ipv6()
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as sock:
+        room = handed(duo, sock)
+        client = Client(port_of(room))
+        client.sees("! welcome to room ")
+        assert client.sees("entered").endswith(f"* guest-1 entered the room ({client.place})")
+        room.process.terminate()
+        assert room.status() == 0
 
 
 def test_variables_that_are_for_another_process_are_not_heeded(duo: Duo) -> None:

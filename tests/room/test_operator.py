@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from room_support import Client, Room
-from support import Duo, children, events, records, until
+from room_support import Client, Client6, Room
+from support import Duo, children, events, needs_ipv6, records, until
 from tmux import Tmux
 
 
@@ -100,6 +100,54 @@ def test_an_address_is_banned_listed_and_let_in_again(at: Tmux, port: int) -> No
     ann.sees("is now bob")
     at.line("/ban")
     at.sees("/ban takes an ADDRESS")
+
+
+@pytest.mark.parametrize("typed", ["127.0.0.2", "::ffff:127.0.0.2", "0:0:0:0:0:ffff:7f00:2"])
+def test_a_ban_is_of_the_host_where_one_socket_takes_both_families(at: Tmux, typed: str) -> None:
+    needs_ipv6()
+    at.line("./duplex room 0 --host :: --allow-root --rate 0; echo status $?")
+    match = until(lambda: re.search(r"listening on \[::\]:(\d+)", at.all))
+    at.sees("and you are host")
+    port = int(match[1])
+    ann, eve = enter(port, "ann"), enter(port, "eve", "127.0.0.2")
+    sixth = Client6(port, "::1")
+    sixth.say("/nick six")
+    sixth.sees("! you are six now")
+    at.line(f"/ban {typed}")
+    at.sees("127.0.0.2 is banned until the room closes")
+    assert eve.reads_to_the_end()[-1] == "! you were kicked by host: the address is banned"
+    ann.sees("* eve was kicked by host: the address is banned")
+    assert Client(port, "127.0.0.2").reads_to_the_end() == ["! your address is banned"]
+    at.sees("refused 127.0.0.2:")
+    at.line("/ban 0:0:0:0:0:0:0:1")
+    at.sees("::1 is banned until the room closes")
+    assert sixth.reads_to_the_end()[-1] == "! you were kicked by host: the address is banned"
+    assert Client6(port, "::1").reads_to_the_end() == ["! your address is banned"]
+    at.line(f"/unban {typed}")
+    at.sees("127.0.0.2 may come in again")
+    enter(port, "eve", "127.0.0.2")
+    assert "ffff" not in log(at).read_text()
+    assert "eve entered" not in log(at).read_text()
+    assert re.search(r"\* guest-\d entered the room \(127\.0\.0\.2:\d+\)", log(at).read_text())
+
+
+def test_a_ban_of_a_64_is_of_all_its_addresses(at: Tmux) -> None:
+    needs_ipv6()
+    at.line("./duplex room 0 --host ::1 --allow-root --rate 0; echo status $?")
+    match = until(lambda: re.search(r"listening on \[::1\]:(\d+)", at.all))
+    at.sees("and you are host")
+    port = int(match[1])
+    eve = Client6(port, "::1")
+    eve.sees("! welcome")
+    at.line("/ban ::5/64")
+    at.sees("::/64 is banned until the room closes")
+    assert eve.reads_to_the_end()[-1].startswith("! you were kicked by host")
+    assert Client6(port, "::1").reads_to_the_end() == ["! your address is banned"]
+    at.line("/ban ::/48")
+    at.sees("::/48 is not an address")
+    at.line("/unban 0::0/64")
+    at.sees("::/64 may come in again")
+    Client6(port, "::1").sees("! welcome")
 
 
 def test_the_operator_closes_the_room_with_a_reason(at: Tmux, port: int) -> None:
