@@ -16,7 +16,6 @@ from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import DummyHistory
-from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import (
@@ -32,6 +31,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from duplex.asking import CTRL_C, CTRL_D, PROMPT
 from duplex.spoken import ENOUGH, WORDS, candidates, listed, normal, split
+from duplex.terminal.keyboard import Keyboard
 
 _FIRST_HINT = f"{WORDS} words, or {ENOUGH} letters of each; Tab completes a word, Ctrl-C gives up"
 
@@ -54,7 +54,7 @@ class CodeLine:
             )
             output = Vt100_Output.from_pty(writing, term=os.environ.get("TERM"))
             output.enable_cpr = False  # as on the screen of a talk
-            app = self._application(Vt100Input(reading), output)
+            app = self._application(Keyboard(reading), output)
             try:
                 return asyncio.run(self._run(app))
             except EOFError:  # the terminal is gone
@@ -84,7 +84,7 @@ class CodeLine:
         if self._answer is not None and not app.is_done:
             app.exit(result=self._answer)
 
-    def _application(self, source: Vt100Input, output: Vt100_Output) -> Application[bytes]:
+    def _application(self, source: Keyboard, output: Vt100_Output) -> Application[bytes]:
         line = Window(
             BufferControl(self._typed, input_processors=[PasswordProcessor(), BeforeInput(PROMPT)]),
             wrap_lines=True,

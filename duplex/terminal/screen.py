@@ -11,7 +11,6 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO, cast
 
 from prompt_toolkit.application import Application, run_in_terminal
@@ -19,7 +18,7 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input.typeahead import get_typeahead
-from prompt_toolkit.input.vt100 import Vt100Input, cooked_mode
+from prompt_toolkit.input.vt100 import cooked_mode
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import (
@@ -34,6 +33,7 @@ from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from duplex.terminal.face import Face
+from duplex.terminal.keyboard import Keyboard
 from duplex.terminal.paint import Painter
 from duplex.terminal.terminal import Terminal
 
@@ -45,13 +45,6 @@ if TYPE_CHECKING:
 REDRAW_EVERY = 1.0  # s: the bar shows how long the talk has lasted
 _STDOUT = 1
 _NO_WRAP, _WRAP = b"\x1b[?7l", b"\x1b[?7h"  # DECAWM
-
-
-class _Keyboard(Vt100Input):
-    """Echoes nothing while lines are printed: what is typed then would be shown among them."""
-
-    def cooked_mode(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
 
 class Screen:
@@ -91,7 +84,7 @@ class Screen:
             key_bindings=self._keys(),
             refresh_interval=REDRAW_EVERY,
             erase_when_done=True,
-            input=_Keyboard(sys.stdin),
+            input=Keyboard(sys.stdin),
             output=output,
         )
 
