@@ -19,22 +19,23 @@ import time
 
 from duplex import record
 from duplex.ending import Ending
-from duplex.errors import EXIT_FAILURE
+from duplex.errors import EXIT_FAILURE, DuplexError, TranscriptError
 from duplex.opening import Opening
 from duplex.process import wait
 from duplex.talk import CHUNK, Talk
 from duplex.tcp import round_trip
+from duplex.transcript import Transcript
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
     from duplex.again import Again
+    from duplex.keeping import Pending
     from duplex.process import Signals
     from duplex.receiving import Receiving, Report
     from duplex.recording import Recording
     from duplex.terminal.screen import Screen
-    from duplex.transcript import Transcript
     from duplex.wire import Channel
 
 HOLD, ROUND_TRIPS = 0.1, 4  # s, and round trips besides, that a room has for its welcome
@@ -57,6 +58,7 @@ class Calling(Talk):
         transcript: Transcript | None,
         begun: bytes,
         again: Again | None = None,
+        pending: Pending | None = None,
     ) -> None:
         super().__init__(sock, channel, address, options, signals, transcript)
         self.state = UNKNOWN
@@ -64,6 +66,8 @@ class Calling(Talk):
         self._begun = begun  # the record of the connection, until it is in the transcript
         self._own = b""  # the records of --both until then
         self._again = again
+        self._pending = pending  # what the transcript will be, until the child has opened it
+        self._kept_in: str | None = None  # the room's, which only the child writes
         hold = HOLD + ROUND_TRIPS * round_trip(sock)
         self._hold_until = time.monotonic() + (HOLD_EXPLICIT if options.explicit else hold)
         self._channel: socket.socket  # to the child
@@ -96,7 +100,7 @@ class Calling(Talk):
         from duplex.following import Following
 
         following = Following(*self._for_receiving(report, recording), verbatim=self._verbatim)
-        following.prepare(self._begun, self._again, on_screen=self._on_screen)
+        following.prepare(self._begun, self._again, self._pending, on_screen=self._on_screen)
         return following
 
     def _open_screen(self) -> Screen:
@@ -158,7 +162,9 @@ class Calling(Talk):
             self.stop_saying()
 
     def _on_report(self, word: str, reason: str) -> None:
-        if word == "begun":
+        if word == "kept":
+            self._is_kept(reason)
+        elif word == "begun":
             self._record_beginning(b"")
         elif word == "refused":
             self._hearing = False
@@ -182,7 +188,24 @@ class Calling(Talk):
         """It is a room: what has been said, and what waits, is to be said in it."""
         raise NotImplementedError
 
-    # The transcript: that of a room is the room's, so the beginning of a talk waits for the answer.
+    # The transcript: that of a room is the room's, so the beginning of a talk waits for the answer,
+    # and so does the file, where no --log names it.
+
+    @property
+    def transcript_path(self) -> str | None:
+        waiting = "no transcript yet" if self._pending else None
+        return super().transcript_path or self._kept_in or waiting
+
+    def _is_kept(self, path: str) -> None:
+        """The child has opened it, and has claimed it; "" if it could not."""
+        self._pending = None
+        if self.state in (GUEST, ROOM) or not path:
+            self._recording.transcript, self._kept_in = None, path or None
+            return
+        try:
+            self._recording.transcript = Transcript.open(path)
+        except TranscriptError as error:
+            self.tell(str(error))
 
     def _record_own(self, lines: bytes) -> None:
         if self._begun and lines:
@@ -196,6 +219,17 @@ class Calling(Talk):
 
     def _record_beginning(self, begun: bytes) -> None:
         """`begun` is b"" if the child has recorded it."""
+        if self._pending and self.state not in (GUEST, ROOM):  # the child was killed before that
+            self._keep_by_itself(self._pending)
         records, self._begun, self._own = begun + self._own, b"", b""
         if records:
             self._recording.record_now(lambda at: record.restamped(records, at))
+
+    def _keep_by_itself(self, pending: Pending) -> None:
+        self._pending = None
+        try:
+            self._recording.transcript, told = pending.of_talk()
+        except DuplexError as error:
+            told = str(error)
+        if told:
+            self.tell(told)

@@ -8,17 +8,18 @@ import pwd
 import select
 import socket
 
-from duplex import handshake, options as shared, protection, record, tcp
+from duplex import handshake, keeping, options as shared, places, protection, record, tcp
 from duplex.again import BACKOFF, BACKOFF_LIMIT, Again
 from duplex.errors import UnableToConnect, UsageError, say_status
 from duplex.joined import Joined
+from duplex.keeping import Pending
 from duplex.process import Interrupted, Signals, pause
 from duplex.record import NICK_LIMIT, check_nick
-from duplex.transcript import Transcript
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.protection import Protection
+    from duplex.transcript import Transcript
     from duplex.wire import Channel
 
 EXAMPLE = """\
@@ -29,7 +30,7 @@ example:
   duplex connect --nick ann 127.0.0.1 5000   in a room (duplex room 5000): be called ann there
   duplex connect alpha,beta,gamma 5000       one room on many hosts: whichever answers
 """
-LOG = "logs/server_input.log"
+LOG = f"{places.CALLERS}; in a room logs/room-ROOM/HOST-PORT/server_input.log"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,11 +70,11 @@ def run(options: argparse.Namespace) -> int:
     options.nick = check_nick(options.nick) if options.explicit else _login_name()
     if not 0 < options.timeout < float("inf"):
         raise UsageError("--timeout takes a number of seconds above 0")
-    transcript = None if options.no_log else Transcript.open(options.log)
-    signals = Signals()
     hosts = options.host.split(",")
     if not all(hosts):
         raise UsageError("HOST,HOST,... takes names without spaces between them")
+    transcript, pending = _transcript(options, hosts)
+    signals = Signals()
     protected = protection.calling(options, signals)
     sock, at = _connected(hosts, options, signals)
     protected.calls(hosts[at])
@@ -84,9 +85,26 @@ def run(options: argparse.Namespace) -> int:
     say_status(f"{begun}, {channel.name}")
     where = [*hosts[at:], *hosts[:at]], options.port, options.timeout
     again = None if options.no_retry else Again(*where, protected)
-    talk = Joined(sock, channel, peer, options, signals, transcript, record.event(begun), again)
+    kept = transcript, record.event(begun), again, pending
+    talk = Joined(sock, channel, peer, options, signals, *kept)
     del channel  # each half of it is to be in one process alone
     return talk.run().status
+
+
+def _transcript(
+    options: argparse.Namespace, hosts: list[str]
+) -> tuple[Transcript | None, Pending | None]:
+    """The one that --log names, or what there will be one of."""
+    if options.no_log:
+        return None, None
+    if options.log is None:
+        pending = Pending(hosts, options.port)
+        pending.prepare()
+        return None, pending
+    transcript, told = keeping.for_talk(options.log, given=True)
+    if told:
+        say_status(told)
+    return transcript, None
 
 
 def _login_name() -> str:

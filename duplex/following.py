@@ -9,6 +9,7 @@ keyboard.
 What it tells its parent besides what receiving.py lists; the channel is a socket pair:
 
     .refused WHY                   it does not let us in at all
+    .kept PATH                     the transcript that this session has; none without PATH
     .begun                         the connection stands in the transcript: it is no room so far
     .pair                          what the peer said first is no room's welcome
     .welcome OFFSET COUNT ROOM     a room greets; OFFSET is how far its transcript is known
@@ -34,7 +35,7 @@ import socket
 import time
 
 from duplex import answers, record, relay
-from duplex.errors import EXIT_OK
+from duplex.errors import EXIT_OK, DuplexError
 from duplex.mine import Mine
 from duplex.process import wait
 from duplex.receiving import Output, Receiving, Stopped
@@ -44,6 +45,7 @@ from duplex.wire import HandshakeError, plain
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.again import Again
+    from duplex.keeping import Pending
     from duplex.process import Child
 
 GREETING_LIMIT = 1024  # bytes of a welcome, and more
@@ -56,10 +58,16 @@ RECORD_LIMIT = record.LINE_LIMIT + record.STAMP_LENGTH + 4 * record.NICK_LIMIT +
 class Following(Receiving):
     """`run` is all that the process does. Call `prepare` first."""
 
-    def prepare(self, begun: bytes, again: Again | None, *, on_screen: bool) -> None:
-        """`begun` is the record of the connection, `again` the way back to the peer, if any."""
+    def prepare(
+        self, begun: bytes, again: Again | None, pending: Pending | None = None, *, on_screen: bool
+    ) -> None:
+        """`begun` is the record of the connection, `again` the way back to the peer, if any.
+
+        `pending` is what the transcript is to be, unless there is one, or is to be none.
+        """
         self._begun = begun  # b"" once recorded
         self._again = again
+        self._pending = pending
         self._on_screen = on_screen
         self._greeting: bytes | None = b""  # what has come of the first line; None: all of it
         self._in_room = False
@@ -153,10 +161,28 @@ class Following(Receiving):
     def _begin(self) -> None:
         """Record that there is a connection: in a room nothing but its records is."""
         if self._begun and not self._in_room:
+            if self._pending:
+                self._keep(self._pending)
             begun = self._begun
             self._recording.record_now(lambda at: record.restamped(begun, at))
             self._begun = b""
             self._report.tell(".begun")
+
+    def _keep(self, pending: Pending, room: str | None = None) -> None:
+        """Open the transcript of a talk or a room, now that it is known which of them it is."""
+        before, self._recording.transcript = self._recording.transcript, None
+        if before:
+            before.close()
+        path = told = ""
+        try:
+            kept = pending.of_talk() if room is None else pending.of_room(room)
+            self._recording.transcript, told = kept
+            path = kept[0].path
+        except DuplexError as error:
+            told = f"not recorded: {error}"
+        self._report.tell(f".kept {path}")
+        if told:
+            self._report.warn(told)
 
     def _enter(self, count: str, room: str) -> None:
         self._greeting = None
@@ -165,6 +191,9 @@ class Following(Receiving):
         self._let_in = False
         self._receiver.limit_lines(RECORD_LIMIT)
         self._report.tell(f".welcome {self._offset} {count} {room}")
+        if self._pending:
+            self._keep(self._pending, room)
+            self._pending = None  # of the first, should its name change
 
     def _read(self, lines: bytes) -> None:
         """What the room says: records, and between them lines for this client alone."""

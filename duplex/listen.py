@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from duplex import options as shared, protection, receiving, talk, tcp, text
+from duplex import keeping, options as shared, places, protection, receiving, talk, tcp, text
 from duplex.door import Door
 from duplex.errors import say_status
 from duplex.process import Signals
 from duplex.record import check_nick
-from duplex.transcript import Transcript
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.transcript import Transcript
 
 EXAMPLE = """\
 example:
@@ -17,7 +20,6 @@ example:
   duplex listen 8000 > notes     the other side's lines, as a file
   duplex listen 8000 --code      private: the other side types a code that you say to it
 """
-LOG = "logs/client_input.log"
 BACKLOG = 128  # callers that wait to shake hands: who finds it full is a second late
 READY = (receiving, text)  # what the child needs, imported while nobody waits for it
 
@@ -31,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep", action="store_true", help="wait for the next peer after one has left"
     )
     protection.add_listening_arguments(parser)
-    shared.add_arguments(parser, LOG, "client")
+    shared.add_arguments(parser, places.LISTENERS, "client")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     protected, code = protection.listening(options, signals)
     host = protected.hosts if options.host is None else options.host
     listener = tcp.Listener(host, options.port, BACKLOG if protected.is_on else 1)
-    transcript = None if options.no_log else Transcript.open(options.log)
+    transcript = None if options.no_log else _transcript(options.log)
     if code:
         say_status(f"the code: {code}")
     say_status(tcp.invitation(listener.address, protected.flag))
@@ -61,3 +63,10 @@ def run(options: argparse.Namespace) -> int:
             return ending.status
         listener.resume()
         say_status(f"waiting for the next at {tcp.where(listener.address)}")
+
+
+def _transcript(path: str | None) -> Transcript:
+    transcript, told = keeping.for_talk(path or places.LISTENERS, given=path is not None)
+    if told:
+        say_status(told)
+    return transcript

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser, log: str, peer: str) -> None:
-    """Add them; `log` and `peer` are the defaults of the two that differ."""
-    parser.add_argument("--log", metavar="FILE", default=log, help="the transcript (%(default)s)")
+    """Add them; `log` says where the transcript is without --log, `peer` is a default."""
+    parser.add_argument("--log", metavar="FILE", help=f"the transcript ({log})")
     parser.add_argument("--no-log", action="store_true", help="keep no transcript")
     parser.add_argument("--both", action="store_true", help="record what this side says, too")
     parser.add_argument(

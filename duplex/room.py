@@ -10,14 +10,13 @@ import argparse
 import os
 from contextlib import suppress
 
-from duplex import activation, protection, tcp, user
+from duplex import activation, keeping, places, protection, tcp, user
 from duplex.bell import Bell
 from duplex.errors import UsageError, say_status
 from duplex.page import Page
 from duplex.roster import HOST, Keys, Roster, Undeliverable
 from duplex.secret import open_secret
 from duplex.status import Status, never_wait
-from duplex.transcript import Transcript
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from duplex.host import Host
     from duplex.protection import Protection
+    from duplex.transcript import Transcript
 
 EXAMPLE = """\
 example:
@@ -34,7 +34,6 @@ example:
   duplex room 5000 --host 0.0.0.0 --log ~/lobby.log --name lobby
   duplex room 5000 --name lobby --redis redis://HOST:6379/0      on each of many machines: one room
 """
-LOG = "logs/client_input.log"
 SPARE_SEATS = 8  # for the operator, and for members that have ended and are not reaped yet
 BURST = 100  # lines that may be said at once, whatever the rate
 KEPT_AT_LEAST = 1000  # entries in the store: a host that falls further behind has to end
@@ -56,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("port", metavar="PORT", type=int, help="0 picks a free one")
     add = parser.add_argument
     add("--host", help="the name or address to listen on (127.0.0.1; with --code all addresses)")
-    add("--log", metavar="FILE", default=LOG, help="the transcript (%(default)s)")
+    add("--log", metavar="FILE", help="the transcript (logs/room-ROOM/client_input.log)")
+    add("--adopt", action="store_true", help="take a transcript that no room has kept before")
     add("--name", metavar="ROOM", help="what the room is called (the port)")
     add("--history", metavar="N", type=int, default=20, help="records shown on joining (20)")
     add("--max-members", metavar="N", type=int, default=1000, help="at once (%(default)s)")
@@ -119,8 +119,10 @@ def run(options: argparse.Namespace) -> int:
         listener = tcp.Listener(host, options.port, BACKLOG)
     if become:
         user.become(become)
-    transcript = Transcript.open(options.log)
-    room = room_type(options, listener.address[1], transcript, protected)
+    port = listener.address[1]
+    options.log = options.log or places.of_room(options.name, port)
+    transcript = keeping.for_room(options.log, options.adopt)
+    room = room_type(options, port, transcript, protected)
     room.status = status
     if transcript.mended:
         say_status(f"{options.log}: {transcript.mended} bytes of a torn record were cut back")

@@ -7,10 +7,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 
 from duplex.errors import DuplexError, reason_of
 
 _SIZE = 32  # bytes
+
+
+def is_secret(path: str) -> bool:
+    """Whether a room has made the file at `path`, and so has kept the transcript beside it.
+
+    Raises OSError if that cannot be found out.
+    """
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size >= _SIZE
 
 
 def open_secret(transcript: str) -> tuple[bytes, int]:

@@ -45,6 +45,20 @@ LOCK_WAIT = 5.0
 _TRY_FIRST, _TRY_AT_LEAST_EVERY = 0.0001, 0.005  # s between two tries, doubled each time
 
 
+def make_directory(path: str) -> None:
+    """Make it and what is missing above it, each for this user alone. Raises OSError.
+
+    `os.makedirs` gives its mode to the last one only; those above get what the umask leaves.
+    """
+    if path and not os.path.isdir(path):
+        make_directory(os.path.dirname(path.rstrip("/")))
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not os.path.isdir(path):  # another process may have made it just now
+                raise
+
+
 class Transcript:
     """One open file description of a transcript, for one process."""
 
@@ -60,25 +74,35 @@ class Transcript:
         self._left = (-1, b"")  # where our last append ended, and its stamp
 
     @classmethod
-    def open(cls, path: str) -> Transcript:
+    def open(cls, path: str, claim: Callable[[int], None] | None = None) -> Transcript:
         """Open or make `path`, and prove that it can be written; else a TranscriptError.
 
-        A new file gets the mode 0600, a new directory for it 0700. Devices (/dev/null) will do.
+        A new file gets the mode 0600, new directories for it 0700. Devices (/dev/null) will do.
+        `claim` is called with the descriptor before anything is written, and may refuse
+        (keeping.py).
         """
         try:
-            if directory := os.path.dirname(path):
-                os.makedirs(directory, mode=0o700, exist_ok=True)
+            make_directory(os.path.dirname(path))
             # O_NONBLOCK, so that a fifo without a reader is refused below instead of waited for
             fd = os.open(path, _FLAGS | os.O_CREAT | os.O_NONBLOCK, 0o600)
-            mode = os.fstat(fd).st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+            try:
+                return cls._open(path, fd, claim)
+            except BaseException:
                 os.close(fd)
-                raise TranscriptError(path, "not a file")
-            os.set_blocking(fd, True)
-            transcript = cls(path, fd, stat.S_ISREG(mode))
-            transcript._prove()
+                raise
         except OSError as error:
             raise TranscriptError(path, reason_of(error)) from None
+
+    @classmethod
+    def _open(cls, path: str, fd: int, claim: Callable[[int], None] | None) -> Transcript:
+        mode = os.fstat(fd).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+            raise TranscriptError(path, "not a file")
+        if claim:
+            claim(fd)
+        os.set_blocking(fd, True)
+        transcript = cls(path, fd, stat.S_ISREG(mode))
+        transcript._prove()
         return transcript
 
     def reopen(self) -> Transcript:

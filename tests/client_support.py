@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from proxy import Proxy
-from support import DUPLEX, ROOM, Duo, Program, children, port_of, records, until
+from support import (
+    DUPLEX,
+    ROOM,
+    Duo,
+    Program,
+    children,
+    follower_log,
+    port_of,
+    records,
+    room_log,
+    until,
+)
 
 
 def start_room(duo: Duo, *args: str, port: int = 0, **options: Any) -> tuple[Program, int]:
@@ -28,11 +39,11 @@ def join(duo: Duo, port: int, nick: str, *args: str, **options: Any) -> Program:
 
 
 def log_of(program: Program) -> Path:
-    return program.cwd / "logs" / "client_input.log"
+    return room_log(program.cwd)
 
 
 def heard_by(program: Program) -> Path:
-    return program.cwd / "logs" / "server_input.log"
+    return follower_log(program.cwd)
 
 
 def said_by(nick: str, log: Path) -> list[str]:

@@ -106,7 +106,8 @@ class Room:
         command = [*wrapper, *ROOM, str(port), "--plain", "--rate", "0", *args]
         self.host: Program = duo.start(command, "room", **options)
         self.port = port_of(self.host)
-        self.log: Path = self.host.cwd / "logs" / "client_input.log"
+        name = args[args.index("--name") + 1] if "--name" in args else self.port
+        self.log: Path = self.host.cwd / "logs" / f"room-{name}" / "client_input.log"
         self.clients: list[Client] = []
 
     def client(self, address: str = "127.0.0.1", buffer: int = 0) -> Client:

@@ -241,6 +241,19 @@ class Duo:
             program.stop()
 
 
+def room_log(cwd: Path) -> Path:
+    """The transcript of the one room, without --log, that was started in `cwd`, once it is there.
+
+    Whatever the room is called: its directory's name is a test's own business (test_places.py).
+    """
+    return until(lambda: list((cwd / "logs").glob("room-*/client_input.log")))[0]
+
+
+def follower_log(cwd: Path) -> Path:
+    """The same of the one client in a room."""
+    return until(lambda: list((cwd / "logs").glob("room-*/*/server_input.log")))[0]
+
+
 def records(path: Path) -> list[tuple[str | None, str]]:
     """(nick, text) of every record, nick None for an event; fails on anything that is no record."""
     found = []

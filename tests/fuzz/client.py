@@ -40,7 +40,7 @@ ADDED = 4096  # bytes that a line shown may be longer than a record
 _REPORT = re.compile(
     r"\.(begun|pair|current|late|bye|left|stopped|connection)"
     r"|\.(refused|anew|over|lost|tampered) .*|\.answer ([0-9a-f]{2})+|!.*"
-    r"|\.welcome \d+ \d+ .+|\.joined [^ ]+ [^ ]+ \d+ .+|\.renamed [^ ]+ [^ ]+"
+    r"|\.kept .*|\.welcome \d+ \d+ .+|\.joined [^ ]+ [^ ]+ \d+ .+|\.renamed [^ ]+ [^ ]+"
 )
 _LINE = re.compile(f"{STAMP} .*|[=~].*".encode())  # what is handed on: a record, or marked
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from client_support import join, log_of, members, said_by, start_room
-from support import Duo, Program, events, until
+from support import Duo, Program, events, room_log, until
 from tmux import Tmux
 
 BAR = "· not encrypted ·"
@@ -121,7 +121,7 @@ def test_the_bar_counts_who_is_here(ann: Tmux, room: tuple[Program, int], duo: D
     until(lambda: "· 2 here ·" in bar_of(ann))
     eve.process.kill()
     until(lambda: "· 1 here ·" in bar_of(ann))
-    assert "logs/server_input.log" in bar_of(ann)
+    assert f"logs/room-lobby/127.0.0.1-{room[1]}/server_input.log" in bar_of(ann)
 
 
 def test_a_change_of_nick_shows_in_the_bar(ann: Tmux) -> None:
@@ -259,7 +259,7 @@ def test_who_sits_at_the_host_sees_the_room_and_keeps_it(at: Tmux, duo: Duo) -> 
     at.line("/close good night")
     at.sees("status 0")
     assert "the room closed: good night" in at.all
-    assert events(at.cwd / "logs" / "client_input.log")[-1] == "the room closed: good night"
+    assert events(room_log(at.cwd))[-1] == "the room closed: good night"
 
 
 def test_the_screen_may_be_slow_and_nobody_waits(

@@ -220,12 +220,12 @@ def test_a_room_goes_on_where_it_ended(open_room: OpenRoom) -> None:
 
 
 def test_a_torn_tail_is_repaired_and_said(open_room: OpenRoom, duo: Duo) -> None:
-    log = duo.tmp / "room" / "logs" / "client_input.log"
+    name = "logs/room-lobby/client_input.log"
+    log = duo.tmp / "room" / name
     log.parent.mkdir(parents=True)
     whole = b"2026-11-24T13:00:00.123Z <ann> whole\n"
     log.write_bytes(whole + TORN)
-    room = open_room()
-    name = "logs/client_input.log"
+    room = open_room("--name", "lobby", "--adopt")
     until(lambda: f"{name}: {len(TORN)} bytes of a torn record were cut back" in room.host.err)
     assert log.read_bytes() == whole
     room.client().sees("<ann> whole")

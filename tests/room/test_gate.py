@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from room_support import Client, Room
-from support import ROOM, Duo, port_of, until
+from support import ROOM, Duo, port_of, room_log, until
 
 OpenRoom = Callable[..., Room]
 
@@ -51,5 +50,5 @@ def test_after_a_wrong_code_its_address_waits_and_the_host_is_told(duo: Duo) -> 
     until(lambda: "wrong code from 127.0.0.9, the 2nd from there: refused for 2 s\n" in host.err)
     waits = tries("127.0.0.9")
     assert re.fullmatch(r"! wrong codes came from your address: wait [12] s", waits[0]), waits
-    log = Path(host.cwd / "logs" / "client_input.log")
+    log = room_log(host.cwd)
     assert log.read_bytes() == b""  # nobody has seen any of it

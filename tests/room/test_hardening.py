@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from room_support import Client, Room
-from support import DUPLEX, Program, children, port_of, until
+from support import DUPLEX, Program, children, port_of, room_log, until
 
 from duplex import user
 from duplex.errors import UsageError
@@ -215,7 +215,7 @@ def test_root_becomes_the_user_once_it_listens(nobodys: Path) -> None:
     client = Client(port)
     client.say("hello", "/nick ann")
     client.sees("! you are ann now")
-    log = nobodys / "logs" / "client_input.log"
+    log = room_log(nobodys)
     (member,) = until(
         lambda: [pid for pid in children(host.pid) if "1" in status(pid, "NoNewPrivs")]
     )

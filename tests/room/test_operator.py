@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from room_support import Client, Client6, Room
-from support import Duo, children, events, needs_ipv6, records, until
+from support import Duo, children, events, needs_ipv6, records, room_log, until
 from tmux import Tmux
 
 
@@ -36,7 +36,7 @@ def enter(port: int, nick: str, address: str = "127.0.0.1") -> Client:
 
 
 def log(at: Tmux) -> Path:
-    return at.cwd / "logs" / "client_input.log"
+    return room_log(at.cwd)
 
 
 def test_the_operator_speaks_as_host_and_is_here(at: Tmux, port: int) -> None:

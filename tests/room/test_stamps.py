@@ -35,10 +35,10 @@ def test_of_many_who_speak_at_once_no_record_is_older_than_the_one_before(room: 
 def test_a_clock_that_was_set_back_while_the_room_was_closed_takes_no_stamp_back(
     duo: Duo, open_room: OpenRoom
 ) -> None:
-    log = duo.tmp / "room" / "logs" / "client_input.log"
+    log = duo.tmp / "room" / "logs" / "room-lobby" / "client_input.log"
     log.parent.mkdir(parents=True)
     log.write_bytes(record.said("ann", b"from the future\n", LATER))
-    room = open_room()
+    room = open_room("--name", "lobby", "--adopt")
     ann, bob = room.enter("ann", "bob")
     ann.say("now")
     bob.sees("<ann> now")

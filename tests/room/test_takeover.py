@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from support import DEADLINE, ROOM, Duo, connected, port_of
+from support import DEADLINE, ROOM, Duo, connected, port_of, room_log
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def test_an_earlier_connection_makes_way_whatever_it_is_called_by_now(duo: Duo) 
             list(heard)  # to its end: the earlier connection is closed
             second.sendall(b"said as ann\n")
             until_line(again, b"<ann> said as ann")
-    log = (duo.tmp / "room" / "logs" / "client_input.log").read_bytes()
+    log = room_log(duo.tmp / "room").read_bytes()
     assert b"<bob>" in log[:end]
     assert b"<bob>" not in log[end:]
     assert re.search(rb"\* ann is back \(.*\)\n\S+ <ann> said as ann\n", log[end:])

@@ -24,7 +24,19 @@ from typing import Any
 import pytest
 from attackers import Target, try_to_enter
 from room_support import Client, Room
-from support import ROOM, Duo, Program, children, connections, events, port_of, records, said, until
+from support import (
+    ROOM,
+    Duo,
+    Program,
+    children,
+    connections,
+    events,
+    port_of,
+    records,
+    room_log,
+    said,
+    until,
+)
 from tls_support import certificates
 
 from duplex.errors import DuplexError
@@ -308,7 +320,7 @@ def test_who_is_gone_does_not_speak_on_for_long(duo: Duo, lines: str) -> None:
     host = duo.start(command, "room")
     client = Client(port_of(host), buffer=4096)
     client.say(*["line"] * 10, *[lines] * 5000)
-    log = host.cwd / "logs" / "client_input.log"
+    log = room_log(host.cwd)
     until(lambda: len(said(log)) >= 10 and "slowly" in heard_by(client))
     client.reset()
     told = r"guest-1 was dropped \(connection lost, \d+ lines were not said\)"

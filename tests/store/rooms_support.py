@@ -45,7 +45,7 @@ class Site:
         ]
         command += ["--name", "lobby", "--max-per-address", "0", *self.args]
         self.host: Program = rooms.duo.start(command, self.directory, env=self.env)
-        self.log: Path = self.host.cwd / "logs" / "client_input.log"
+        self.log: Path = self.host.cwd / "logs" / "room-lobby" / "client_input.log"
         port_of(self.host)
         until(lambda: self.writer and self.mirror)
 

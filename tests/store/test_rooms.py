@@ -14,7 +14,7 @@ import pytest
 from room_support import Client
 from rooms_support import Rooms, Site
 from store_support import Server, every_server
-from support import ROOM, Duo, Terminal, children, said, until
+from support import ROOM, Duo, Terminal, children, follower_log, said, until
 
 SECRET = "correct-horse"
 
@@ -228,7 +228,7 @@ def test_a_client_goes_on_at_another_host(rooms: Rooms) -> None:
     assert "connected again, as ann" in ann.err
     one.start()
     log = rooms.are_same()
-    heard = (ann.cwd / "logs" / "server_input.log").read_bytes()
+    heard = follower_log(ann.cwd).read_bytes()
     assert heard in log
     assert log.count(b"<ann> ") == 2
 

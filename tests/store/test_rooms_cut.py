@@ -9,7 +9,7 @@ import pytest
 from network import HOST_ADDRESS, Network, cuttable
 from rooms_support import Rooms
 from store_support import Server
-from support import DUPLEX, said, until
+from support import DUPLEX, follower_log, said, until
 
 STORE_PORT = 6390
 
@@ -61,5 +61,5 @@ def test_a_host_that_is_cut_off_loses_nothing(
     assert ann.status() == 0, ann.err
     log = rooms.are_same()
     assert sorted(said(one.log)) == ["after", "before", "bob's", "meanwhile"]
-    assert (ann.cwd / "logs" / "server_input.log").read_bytes() in log
+    assert follower_log(ann.cwd).read_bytes() in log
     assert "trying again" not in ann.err  # it was never disconnected

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rooms_support import Rooms, Site
 from store_support import Server
-from support import Program, with_no_error
+from support import Program, follower_log, with_no_error
 
 STOPPED = 10.0  # s, for a store that is stopped and goes on
 AWAY = 0.5  # s, for a host or a store until it is started again
@@ -96,7 +96,7 @@ class Storm:
             assert client.status() == 0, (client.err, self.story)
             said = re.findall(rb"(?m)^\S{24} <c%d> (\d+) \.*$" % number, log)
             assert said == [b"%d" % n for n in range(self.lines)], (number, self.story)
-            heard = (client.cwd / "logs" / "server_input.log").read_bytes()
+            heard = follower_log(client.cwd).read_bytes()
             assert heard in log, (number, self.story)
             assert heard.endswith(b"\n")
             assert heard.count(b" <c%d> " % number) == self.lines
