@@ -19,13 +19,14 @@ import socket
 import time
 
 from duplex import page, record
+from duplex.address import source_of
 from duplex.arrival import Arrival
 from duplex.bell import Budget
 from duplex.delivery import Delivery
 from duplex.errors import EXIT_OK, Closed, TranscriptError
 from duplex.orders import OPERATORS, ORDERS, carry_out
 from duplex.rate import Rate
-from duplex.roster import MAIL_LIMIT
+from duplex.roster import MAIL_LIMIT, same_nick
 from duplex.sealed import Sealed
 from duplex.tcp import CHECK_EVERY, Pulse, unacknowledged
 from duplex.wire import Tampered, plain
@@ -80,7 +81,7 @@ class Member:
         self._mailbox: socket.SocketType | None = None
         self._takes_mail = True
         self._budget = Budget(room.page)
-        self._rate = Rate(0 if operator else room.rate, room.burst)
+        self._rate = self._make_rate()
         self._slowed = False
         self._blocked = False  # the socket takes no more
         self._broken = False  # the connection is lost
@@ -101,6 +102,12 @@ class Member:
     def _make_delivery(self, sender: Sender | None) -> Delivery:
         to_client = self.sock, self.transcript, self.room.page, self.seat
         return Sealed(*to_client, sender) if sender else Delivery(*to_client)
+
+    def _make_rate(self) -> Rate:
+        if self.operator:
+            return Rate(0, 0)
+        ip = self.seat.address.rpartition(":")[0].strip("[]")
+        return Rate(self.room.rate, self.room.burst, self.room.rates, source_of(ip))
 
     def _make_arrival(self, number: int) -> Arrival:
         return Arrival(self, number)
@@ -149,8 +156,18 @@ class Member:
             self._mine.unregister(self._mailbox.fileno())
             self._mailbox.close()
         self.nick = nick
+        self._rate.be_called(same_nick(nick))
         self._mailbox, self._takes_mail = mailbox, True
         self._mine.register(mailbox.fileno(), select.EPOLLIN)
+
+    def charge(self, lines: float) -> None:
+        """What was just said or done counts as so many lines."""
+        self._rate.spend(lines)
+
+    @property
+    def may_say(self) -> bool:
+        """Whether its rate allows for anything more just now."""
+        return self._rate.allowed(1) > 0
 
     def is_here(self) -> None:
         """Its entry is recorded."""
@@ -337,9 +354,9 @@ class Member:
             wanted = self.lines.count(b"\n")
             count = self._rate.allowed(wanted)
             if count == 0:
-                if not self._slowed:
-                    self.answer(f"slowly: {self._rate.lines:g} lines a second; all will be said")
-                self._slowed = True
+                if not self._slowed and (why := self._rate.why_slowly(wanted)):
+                    self.answer(f"slowly: {why}; all will be said")
+                    self._slowed = True
                 return
             lines = self.lines
             if count < wanted:
@@ -348,9 +365,7 @@ class Member:
                     at = lines.index(b"\n", at) + 1
                 lines = lines[:at]
             self.lines = self.lines[len(lines) :]
-            rest = carry_out(self, lines)
-            self._rate.spend(count - rest.count(b"\n"))
-            if rest:  # the client has to take some answers first
+            if rest := carry_out(self, lines):  # it has to take some answers first, or to wait
                 self.lines = rest + self.lines
                 return
         self._slowed = False

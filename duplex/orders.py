@@ -21,15 +21,19 @@ if TYPE_CHECKING:
 HISTORY_LIMIT = 500  # records of one /history
 HISTORY_BYTES = 256 * 1024  # of them at most
 NAMES_A_LINE = 50  # of /who
+# What a command costs beside its own line, in lines, for it makes the room do more than one does:
+BYTES_A_LINE = 1024  # of an answer
+NICK_COST = 9.0  # Unicode's tables, a mailbox made and one removed, and an event for all
 
 
 def carry_out(member: Member, lines: bytes) -> bytes:
     """Say `lines`, whole ones, and carry the commands among them out, in their order.
 
-    Returns those that are left: where answers pile up, the client has to take them first.
+    Returns those that are left: where answers pile up, the client has to take them first, and
+    where they were dear it has to wait.
     """
     if not lines.startswith(b"/") and b"\n/" not in lines:  # nearly always
-        member.say(lines)
+        _say(member, lines)
         return b""
     said, waiting = b"", lines.split(b"\n")[-2::-1]  # the first is the last
     while waiting and not member.leaving and not member.held:
@@ -38,12 +42,26 @@ def carry_out(member: Member, lines: bytes) -> bytes:
             said += argument + b"\n"
             continue
         if said:
-            member.say(said)
+            _say(member, said)
             said = b""
+        member.charge(1)
         _order(member, name, argument.decode(errors="replace"))
+        if not member.may_say:
+            break
     if said:
-        member.say(said)
+        _say(member, said)
     return b"" if member.leaving else b"".join(line + b"\n" for line in reversed(waiting))
+
+
+def _say(member: Member, lines: bytes) -> None:
+    member.charge(lines.count(b"\n"))
+    member.say(lines)
+
+
+def tell(member: Member, lines: list[str]) -> None:
+    """An answer that may be long, which costs as much as saying it would."""
+    member.charge(sum(map(len, lines)) / BYTES_A_LINE)
+    member.tell(*(f"! {line}" for line in lines))
 
 
 def _order(member: Member, name: str, argument: str) -> None:
@@ -55,8 +73,7 @@ def _order(member: Member, name: str, argument: str) -> None:
 
 
 def _help(member: Member, _argument: str) -> None:
-    lines = HELP + HELP_OPERATOR if member.operator else HELP
-    member.tell(*(f"! {line}" for line in lines))
+    tell(member, [*HELP, *HELP_OPERATOR] if member.operator else [*HELP])
 
 
 def _who(member: Member, _argument: str) -> None:
@@ -65,9 +82,11 @@ def _who(member: Member, _argument: str) -> None:
 
 def tell_who(member: Member, names: list[str]) -> None:
     """Everybody who is here."""
+    lines = []
     for at in range(0, len(names), NAMES_A_LINE):
         head = "and" if at else are_here(len(names))
-        member.answer(f"{head}: {', '.join(names[at : at + NAMES_A_LINE])}")
+        lines.append(f"{head}: {', '.join(names[at : at + NAMES_A_LINE])}")
+    tell(member, lines)
 
 
 def _nick(member: Member, wanted: str) -> None:
@@ -75,6 +94,7 @@ def _nick(member: Member, wanted: str) -> None:
         member.answer(f"you keep this room: you stay {HOST}")
         return
     room, former = member.room, member.nick
+    member.charge(NICK_COST)
     try:
         nick = free_nick(wanted)
         if nick == former:
@@ -133,7 +153,7 @@ def _history(member: Member, argument: str) -> None:
     end = member.room.page.watermark
     start = member.transcript.back(int(count), end)
     lines = member.transcript.read(start, end, HISTORY_BYTES).decode(errors="replace")
-    member.tell(*(f"! {line}" for line in lines.splitlines()))
+    tell(member, lines.splitlines())
 
 
 def _quit(member: Member, _argument: str) -> None:

@@ -17,6 +17,7 @@ from duplex import tcp
 from duplex.bell import Bell
 from duplex.member import Member
 from duplex.page import Page
+from duplex.rates import Rates
 from duplex.roster import Roster
 from duplex.transcript import Transcript
 
@@ -42,6 +43,7 @@ def rehearse(room: Room) -> None:
     stage.page = Page.make(2)
     stage.roster = Roster("rehearsal", stage.page)
     stage.bell = Bell()
+    stage.rates = Rates(1)
     stage.on_screen = True  # so that nothing is told
     try:
         with socket.create_server((_HERE, 0)) as server:

@@ -14,6 +14,8 @@ from duplex import activation, keeping, places, protection, tcp, user
 from duplex.bell import Bell
 from duplex.errors import UsageError, say_status
 from duplex.page import Page
+from duplex.rate import CROWD
+from duplex.rates import Rates
 from duplex.roster import HOST, Keys, Roster, Undeliverable
 from duplex.secret import open_secret
 from duplex.status import Status, never_wait
@@ -68,7 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LINES",
         type=float,
         default=20,
-        help=f"a second and member, after {BURST} at once; 0: no limit (%(default)g)",
+        help=f"a second that one nick may say, after {BURST} at once; one address {CROWD} times "
+        "that (0: no limit; %(default)g)",
     )
     add(
         "--max-lag",
@@ -177,6 +180,7 @@ class Room:
         self.history: int = options.history
         self.rate: float = options.rate
         self.burst = BURST
+        self.rates = Rates(options.max_members)
         self.max_lag: int = options.max_lag
         self.on_screen = (
             os.isatty(0)

@@ -35,6 +35,7 @@ def _nick(member: SharedMember, wanted: str) -> None:
         member.answer(f"you keep this room: you stay {HOST}")
         return
     former = member.nick
+    member.charge(orders.NICK_COST)
     try:
         nick = free_nick(wanted)
     except NickError as error:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from room_support import Room
-from support import ROOM, Program, records, until
+from room_support import Room, within
+from support import ROOM, Program, records, said, until
 
 OpenRoom = Callable[..., Room]
 
@@ -137,8 +137,8 @@ def test_a_paste_is_slowed_told_once_and_loses_nothing(open_room: OpenRoom) -> N
 def test_a_burst_goes_through_at_once(open_room: OpenRoom) -> None:
     room = open_room("--rate", "0.01")
     ann, bob = room.enter("ann", "bob")
-    bob.say(*(f"line {number}" for number in range(97)))  # and what `enter` said makes 99
-    ann.sees("<bob> line 96")
+    bob.say(*(f"line {number}" for number in range(88)))  # and what `enter` said costs 11
+    ann.sees("<bob> line 87")
     bob.say("/quit")
     assert not any("slowly" in line for line in bob.reads_to_the_end())
 
@@ -175,3 +175,77 @@ def test_rate_0_is_no_limit(room: Room) -> None:
     assert ann.said == [f"<bob> line {number}" for number in range(20_000)]
     bob.say("/quit")
     assert not any("slowly" in line for line in bob.reads_to_the_end())
+
+
+ANYWHERE = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6", "127.0.0.7"]
+
+
+@pytest.mark.parametrize(
+    ("nicks", "addresses"),
+    [
+        ([f"eve-{number}" for number in range(6)], ANYWHERE[:1] * 6),
+        (["eve"] * 6, ANYWHERE),
+    ],
+    ids=["of one address", "of one nick"],
+)
+def test_who_comes_again_and_again_says_no_more_than_who_stays(
+    open_room: OpenRoom, nicks: list[str], addresses: list[str]
+) -> None:
+    room = open_room("--rate", "20")  # a second, after 100 at once
+    begun = time.monotonic()
+    for nick, address in zip(nicks, addresses, strict=True):
+        eve = room.client(address=address)
+        eve.say(f"/join {nick}", *(f"line {number}" for number in range(120)))
+        eve.sees("! slowly: 20 lines a second")
+        eve.reset()
+        room.recorded(f"{nick} was dropped (connection lost)")
+        until(lambda: not [seat for seat in room.seats() if seat.nick == nick])  # noqa: B023
+    took = time.monotonic() - begun
+    count = sum(nick is not None for nick, _ in records(room.log))
+    assert 100 <= count <= 100 + 20 * took + 2
+    (ann,) = room.enter("ann")
+    ann.say("others are not slowed", "/quit")
+    assert not any("slowly" in line for line in ann.reads_to_the_end())
+
+
+def test_many_at_one_address_are_slowed_together_and_lose_nothing(open_room: OpenRoom) -> None:
+    room = open_room("--rate", "20")
+    (ann,) = room.enter("ann")
+    crowd = [room.client(address="127.0.0.2") for _ in range(12)]
+    begun = time.monotonic()
+    for number, client in enumerate(crowd):
+        client.say(f"/join n{number}", *(f"line {line}" for line in range(60)))
+    ann.say("others are not slowed")
+    within(2, lambda: crowd[0].sees("<ann> others are not slowed"))
+    count = len(crowd) * 60
+    until(lambda: sum("line" in text for text in said(room.log)) == count)
+    assert time.monotonic() - begun > (count - 400) / 80 * 0.8  # 4 members' worth, at most
+
+
+# What a command costs
+
+
+def test_answers_count_as_what_they_make_the_room_do(open_room: OpenRoom) -> None:
+    room = open_room("--rate", "0.1")
+    ann, bob = room.enter("ann", "bob")
+    ann.say(*(f"{number:060}" for number in range(80)))
+    bob.sees(f"{79:060}")
+    bob.say(*["/history 500"] * 40)
+    bob.sees("! slowly: 0.1 lines a second; all will be said")
+    answers = bob.heard.count(b"! ") // 80
+    assert 3 <= answers <= 12, "80 records of 100 bytes count as 8 lines"
+    ann.say("and nobody else is slowed")
+    bob.sees("<ann> and nobody else is slowed")
+
+
+@pytest.mark.parametrize("nick", ["ⓐⓝⓝﬃ{}", "ann-{}"])
+def test_changes_of_nick_count_as_what_they_make_the_room_do(
+    open_room: OpenRoom, nick: str
+) -> None:
+    room = open_room("--rate", "0.1")
+    ann, bob = room.enter("ann", "bob")
+    bob.say(*(f"/nick {nick.format(number)}" for number in range(40)))
+    bob.sees("! slowly: 0.1 lines a second; all will be said")
+    assert sum(" is now " in event for event in room.events()) <= 2 + 10
+    ann.say("and nobody else is slowed")
+    bob.sees("<ann> and nobody else is slowed")
