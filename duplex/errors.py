@@ -4,6 +4,7 @@
     ├─ UsageError               the command line asks for what cannot be; exit status 2
     ├─ UnableToConnect          no address of the host answered
     ├─ UnableToListen           the address cannot be bound
+    ├─ UnableToFork             no process can be made
     └─ TranscriptError          the transcript cannot be opened or written
        ├─ Closed                its room's end stands there
        └─ Locked                somebody else does not let go of it
@@ -52,6 +53,13 @@ class UnableToListen(DuplexError):
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"Unable to listen on {where}: {reason}")
+
+
+class UnableToFork(DuplexError):
+    """No process can be made: there are as many as there may be, or no memory."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no process can be made: {reason}")
 
 
 class TranscriptError(DuplexError):

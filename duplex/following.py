@@ -35,7 +35,7 @@ import socket
 import time
 
 from duplex import answers, record, relay
-from duplex.errors import EXIT_OK, DuplexError
+from duplex.errors import EXIT_OK, DuplexError, UnableToFork
 from duplex.mine import Mine
 from duplex.process import wait
 from duplex.receiving import Output, Receiving, Stopped
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from duplex.again import Again
     from duplex.keeping import Pending
     from duplex.process import Child
+    from duplex.wire import Channel
 
 GREETING_LIMIT = 1024  # bytes of a welcome, and more
 QUIET = 1.0  # s without a word of the peer, until its connection is recorded as that of a talk
@@ -287,14 +288,13 @@ class Following(Receiving):
         if self._relay:
             self._relay.kill()  # it is ending by itself, and is reaped so
             self._relay = None
-        self._sock, channel = again.connect(self._report)
+        self._sock, channel, said = self._new_connection(again)
         self._receiver = channel.receiver
         self._receiver.parted = True
         self._greeting = b""
         self._deadline = time.monotonic() + HANDSHAKE
         handed = [self._sock]
-        if channel.name != plain.NAME:
-            self._relay, said = relay.start(self._sock, channel.sender)
+        if said:
             handed.append(said)
         del channel
         with socket.socket(fileno=os.dup(self._report.fd)) as to_parent:
@@ -305,6 +305,19 @@ class Following(Receiving):
                 raise Stopped from None  # the parent is gone
         for sock in handed[1:]:
             sock.close()
+
+    def _new_connection(self, again: Again) -> tuple[socket.socket, Channel, socket.socket | None]:
+        """Its socket and channel, and where the parent is to write, if that is to a relay."""
+        while True:
+            sock, channel = again.connect(self._report)
+            if channel.name == plain.NAME:
+                return sock, channel, None
+            try:
+                self._relay, said = relay.start(sock, channel.sender)
+            except UnableToFork:
+                sock.close()  # and later there may be a process
+            else:
+                return sock, channel, said
 
 
 def _shown(word: bytes) -> str:

@@ -3,12 +3,11 @@
 It reads no client's byte and never waits for one: whoever connects gets a member of its own at
 once, or one line and the door. It holds the listening sockets, its own description of the
 transcript, and its mailbox. What it knows of processes is here; whom it lets in is gate.py's, who
-has left departures.py's, and what its operator wants wishes.py's.
+has left departures.py's, how they come in reception.py's, and what its operator wants wishes.py's.
 
     host      accepts, forks, reaps
-    ├─ member   one for each client (member.py)
-    ├─ flusher  with --fsync second: puts the transcript on the disk, so that the host need not
-    └─ screen   on a terminal: the operator's client, and a member for it (screen in talk's words)
+    ├─ member   one for each client (member.py); the operator's screen has one, too
+    └─ flusher, screen: helpers.py
 """
 
 from __future__ import annotations
@@ -20,17 +19,19 @@ import select
 import signal
 import socket
 import time
+from contextlib import suppress
 
 from duplex import arrival, delivery, hardening, orders, page, tcp, text, watch
-from duplex.address import canonical
 from duplex.departures import Departures
-from duplex.errors import EXIT_OK, DuplexError, say_status
+from duplex.errors import EXIT_OK, DuplexError, UnableToFork, say_status
 from duplex.flusher import flush
 from duplex.gate import Gate
 from duplex.handshake import shake_hands
-from duplex.member import Member
+from duplex.helpers import FAILURES, Helpers
+from duplex.member import LACKS, Member
 from duplex.notices import Notices
 from duplex.process import (
+    EXIT_UNSERVED,
     EXIT_WRONG_CODE,
     Signals,
     close_all_but,
@@ -40,6 +41,7 @@ from duplex.process import (
     wait,
 )
 from duplex.receiving import KEPT_BY_MALLOC
+from duplex.reception import Reception, unserved, want
 from duplex.rehearsal import rehearse
 from duplex.startups import Startups
 from duplex.watch import Watch
@@ -52,15 +54,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from duplex.room import Room
+    from duplex.transcript import Transcript
+    from duplex.wire import Channel
 
-ACCEPTED_AT_ONCE = 32  # before looking after the rest: a flood of joins must not delay a leave
 CLOSING = 5.0  # s for every client to get the last records
 CLOSING_LOCKED = 3.0  # s for the transcript's lock to be had, for the end to be recorded
 HELD_WHILE_CLOSING = 0.5  # s that who stands still may hold it meanwhile
 KILLING = 2.0  # s for who was killed to end; one in a frozen cgroup does when it is thawed
 NICE = 5  # of members, so that the host accepts and reaps in time
 OPERATOR = ""  # for an address: it has none
-PAUSE = 0.2  # s before a helper does what one did that has ended: perhaps it cannot be done
 READY = (arrival, delivery, orders, text)  # what members need is imported once, here
 
 
@@ -90,9 +92,11 @@ class Host:
         self._departures = self._make_departures()
         self._wishes = Wishes(room, self._gate.banned, self._members)
         self._notices = Notices(room.tell_operator)
-        self._helpers: dict[int, str] = {}  # other children: what they are
-        self._watch = Watch(room.page, self._members, self._helpers)
-        self._runs = {"flusher": self._be_the_flusher}  # of those that there always are
+        self._reception = Reception(
+            listener.sockets, self._gate, self._notices, lambda *who: self._fork_member(*who)
+        )
+        self._helpers = Helpers(room.tell_operator)
+        self._watch = Watch(room.page, self._members, self._helpers.kinds)
         self._closing = ""  # the event that closes the room
         self._synced = options.fsync == "second"
 
@@ -106,11 +110,11 @@ class Host:
         room.harden = hardening.prepare()
         gc.collect()
         gc.freeze()
-        self._open_helpers()
-        if room.on_screen:
-            self._open_screen()
-        wanted = self._wanted()
         try:
+            self._open_helpers()
+            if room.on_screen:
+                self._open_screen()
+            wanted = self._wanted()
             while not self._closing:
                 self._turn(wanted)
             self._close()
@@ -121,8 +125,7 @@ class Host:
     def _wanted(self) -> select.epoll:
         """All that a turn waits for."""
         wanted = select.epoll()
-        for sock in self._listener.sockets:
-            wanted.register(sock.fileno(), select.EPOLLIN)
+        self._reception.listen(wanted)
         wanted.register(self._wishes.fileno(), select.EPOLLIN)
         wanted.register(self._signals.fd, select.EPOLLIN)
         return wanted
@@ -139,9 +142,8 @@ class Host:
         if self._wishes.fileno() in ready:
             self._wishes.read()
             self._closing = self._closing or self._wishes.closing
-        for sock in self._listener.sockets:
-            if sock.fileno() in ready:
-                self._accept(sock)
+        self._reception.go_on(ready)
+        self._helpers.go_on()
         if self._departures.waits:
             self._departures.record()
         self._watch.look()
@@ -150,11 +152,14 @@ class Host:
 
     def _seconds_to_wait(self) -> float | None:
         """On the way of each fork: nothing is touched that need not be."""
-        seconds = watch.EVERY if self._members or self._helpers else None
+        seconds = watch.EVERY if self._members or self._helpers.kinds else None
         if self._departures.waits:
             seconds = min(seconds or 1, self._departures.seconds_to_wait())
         if self._notices.held:
             seconds = min(seconds or 1, self._notices.seconds_to_wait())
+        for due in (self._helpers.seconds_to_wait(), self._reception.seconds_to_wait()):
+            if due is not None:
+                seconds = min(seconds or 1, due)
         return seconds
 
     def _reload(self) -> None:
@@ -170,37 +175,6 @@ class Host:
 
     # Coming:
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTED_AT_ONCE):
-            try:
-                sock, address = listener.accept()
-            except BlockingIOError:
-                return
-            except ConnectionError:
-                continue  # it was gone again
-            except OSError as error:  # no descriptor, no memory: others wait in the backlog
-                self._notices.add("accept", f"cannot accept: {error.strerror}; trying again")
-                time.sleep(0.01)
-                return
-            with sock:
-                if tcp.is_closed(sock):
-                    continue  # reset while it waited: no member could tell who it was
-                ip = canonical(address[0]) if ":" in address[0] else address[0]
-                if why := self._gate.reason_to_refuse(ip):
-                    self._refuse(sock, tcp.where(address), why)
-                else:
-                    self._fork_member(sock, ip)
-
-    def _refuse(self, sock: socket.socket, where: str, why: str) -> None:
-        """One line into an empty buffer, which does not wait; then the end."""
-        try:
-            sock.setblocking(False)
-            sock.send(f"! {why}\n".encode())
-            sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            why = f"{why}; it was gone already"
-        self._notices.add("refused", f"refused {where}: {why}")
-
     def _fork_member(self, sock: socket.socket, ip: str) -> None:
         """All that can be is left to the member: what the host writes to between two forks is
         memory that the member before can no longer share with it."""
@@ -208,9 +182,9 @@ class Host:
         self._joined += ip != OPERATOR
         try:
             pid = spawn(lambda: self._be_a_member(sock, index, ip == OPERATOR))
-        except OSError as error:
+        except UnableToFork as error:
             self._free.append(index)
-            self._refuse(sock, ip, f"no process can be made: {error.strerror}")
+            self._reception.refuse(sock, ip, str(error))
             return
         self._members[pid] = (index, ip)
         self._gate.come(ip, index)
@@ -218,13 +192,35 @@ class Host:
 
     def _be_a_member(self, sock: socket.socket, index: int, operator: bool) -> int:
         """Only the member runs this: let go of what is the host's, then serve."""
-        room = self._room
-        transcript = room.transcript.reopen()
-        self._become({sock.fileno(), transcript.fd, room.page.fd, room.roster.fd, room.bell.fd})
+        seat = self._room.page.seat(index)
+        channels: list[Channel] = []
+        try:
+            transcript = self._room.transcript.reopen()
+            room = self._room
+            kept = sock.fileno(), transcript.fd, room.page.fd, room.roster.fd, room.bell.fd
+            self._become(set(kept))
+            return self._serve(sock, transcript, seat, channels, operator)
+        except LACKS as error:
+            seat.end(page.LOST, want(error))
+            line = f"! {unserved(error)}\n".encode()
+            with suppress(OSError):
+                sock.setblocking(False)
+                sock.send(channels[0].sender.send(line) if channels else line)
+                sock.shutdown(socket.SHUT_WR)
+            return EXIT_UNSERVED
+
+    def _serve(
+        self,
+        sock: socket.socket,
+        transcript: Transcript,
+        seat: page.Seat,
+        channels: list[Channel],
+        operator: bool,
+    ) -> int:
+        """Its client's channel is told by `channels`, once there is one."""
+        room, number = self._room, self._joined
         os.nice(NICE)
-        seat = room.page.seat(index)
         state = page.SHAKING if room.protected and not operator else page.COMING
-        number = self._joined
         try:
             where = tcp.where(sock.getpeername()) if not operator else "this terminal"
             seat.take(where, state, number)
@@ -241,6 +237,8 @@ class Host:
             except HandshakeError:
                 return EXIT_OK  # it has been told why, and nobody else has seen it
             seat.state = page.COMING
+        if channel:
+            channels.append(channel)
         of_room = room, transcript, sock, seat, number
         return self.member(*of_room, channel=channel, operator=operator).run()
 
@@ -265,33 +263,34 @@ class Host:
             how = "stood still" if self._watch.has_killed(pid) else how_it_ended(status)
             if pid in self._members:
                 self._member_ended(pid, status)
-            elif kind := self._helpers.pop(pid, ""):
+            elif kind := self._helpers.kinds.pop(pid, ""):
                 self._helper_ended(kind, status, how)
 
     def _member_ended(self, pid: int, status: int) -> None:
         index, ip = self._members.pop(pid)
         self._room.page.members = len(self._members)
         self._gate.gone(ip, index)
-        if os.waitstatus_to_exitcode(status) == EXIT_WRONG_CODE:
+        seat, code = self._room.page.seat(index), os.waitstatus_to_exitcode(status)
+        if code == EXIT_WRONG_CODE:
             self._notices.add("wrong code", self._gate.wrong_code(ip))
-        self._departures.of(self._room.page.seat(index), status, closing=bool(self._closing))
+        elif code == EXIT_UNSERVED:
+            self._notices.add("unserved", f"could not serve {ip or 'you'}: {seat.reason}")
+        self._departures.of(seat, status, closing=bool(self._closing))
         self._free.append(index)
 
     def _helper_ended(self, kind: str, status: int, how: str) -> None:
         if kind == "screen":
             self._closing = self._closing or "the room closed"
-        elif not self._closing:
-            self._room.tell_operator(f"the {kind} {how}; there is another")
-            self._helpers[spawn(lambda: self._begin_again(kind))] = kind
+        elif not self._closing and not self._helpers.ended(kind, how):
+            self._give_up(kind, f"the {kind} {how}, {FAILURES} times in a row")
 
-    def _begin_again(self, kind: str) -> int:
-        """Only a helper that follows another runs this."""
-        time.sleep(PAUSE)
-        return self._runs[kind]()
+    def _give_up(self, _kind: str, how: str) -> None:
+        """A helper cannot be had."""
+        self._room.tell_operator(f"{how}: the system decides when the transcript is on the disk")
 
     def _open_helpers(self) -> None:
         if self._synced:
-            self._helpers[spawn(self._be_the_flusher)] = "flusher"
+            self._helpers.start("flusher", self._be_the_flusher)
 
     def _make_departures(self) -> Departures:
         return Departures(self._room)
@@ -303,7 +302,7 @@ class Host:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.setblocking(False)
-            self._helpers[spawn(lambda: self._be_the_screen(theirs))] = "screen"
+            self._helpers.start("screen", lambda: self._be_the_screen(theirs))
             self._fork_member(ours, OPERATOR)
 
     def _be_the_screen(self, sock: socket.socket) -> int:
@@ -332,11 +331,11 @@ class Host:
         for pid, (index, _) in self._members.items():
             if room.page.seat(index).state in (page.FREE, page.SHAKING):  # FREE: just forked
                 os.kill(pid, signal.SIGKILL)  # nobody has seen it, and it need not be waited for
-        self._go_on_while(lambda: self._members or "screen" in self._helpers.values(), CLOSING)
+        self._go_on_while(lambda: self._members or self._helpers.is_there("screen"), CLOSING)
         self._departures.all_are_gone()
-        for pid in [*self._members, *self._helpers]:
+        for pid in [*self._members, *self._helpers.kinds]:
             os.kill(pid, signal.SIGKILL)  # ours and not reaped, so the number is still its own
-        self._go_on_while(lambda: self._members or self._helpers, KILLING)
+        self._go_on_while(lambda: self._members or self._helpers.kinds, KILLING)
 
     def _go_on_while(self, condition: Callable[[], object], seconds: float) -> None:
         """Look after who is still here, that long at most."""

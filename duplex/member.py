@@ -17,6 +17,7 @@ from __future__ import annotations
 import select
 import socket
 import time
+from contextlib import suppress
 
 from duplex import page, record
 from duplex.address import source_of
@@ -25,7 +26,9 @@ from duplex.bell import Budget
 from duplex.delivery import Delivery
 from duplex.errors import EXIT_OK, Closed, TranscriptError
 from duplex.orders import OPERATORS, ORDERS, carry_out
+from duplex.process import EXIT_UNSERVED, wait
 from duplex.rate import Rate
+from duplex.reception import unserved, want
 from duplex.roster import MAIL_LIMIT, same_nick
 from duplex.sealed import Sealed
 from duplex.tcp import CHECK_EVERY, Pulse, unacknowledged
@@ -45,6 +48,7 @@ FLUSH = 5.0  # s to get rid of what a client that leaves has not been sent yet
 LAST_WORDS = 10.0  # s for what was heard from a client whose connection is lost to be said, too
 DRAIN = 1.0  # s for a client to see the end, before the rest of what it sends is thrown away
 
+LACKS = (OSError, MemoryError, TranscriptError)  # how it is told that something is wanting
 # The first byte of a letter says what it is.
 PRIVATE, ANSWER, KICK, TAKE_OVER = b"-", b"!", b"k", b"t"
 
@@ -114,6 +118,13 @@ class Member:
 
     def run(self) -> int:
         """Serve the client until it has left; the exit status."""
+        try:
+            self._serve()
+        except LACKS as error:
+            return self._cannot_go_on(error)
+        return EXIT_OK
+
+    def _serve(self) -> None:
         assert self._arrival
         self._arrival.welcome()
         self._take(b"")  # what came together with the end of the handshake is in the receiver
@@ -123,7 +134,20 @@ class Member:
                 self._tail()
             self._turn()
         self._part()
-        return EXIT_OK
+
+    def _cannot_go_on(self, error: Exception) -> int:
+        """It lacks what it needs: its client is told, if it takes that soon, and the host."""
+        reason = "connection lost" if isinstance(error, ConnectionError) else want(error)
+        self.seat.end(page.LOST, reason)
+        self._leave_by = time.monotonic() + DRAIN
+        with suppress(*LACKS):
+            self.answer(unserved(error))
+            self._send()
+            while not self._has_ended() and wait({self.sock.fileno(): select.POLLOUT}, DRAIN):
+                self._blocked = False
+                self._send()
+            self._part()
+        return EXIT_UNSERVED
 
     def close(self) -> None:
         """Let go of what the process's end would have closed."""

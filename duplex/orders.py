@@ -9,7 +9,7 @@ from __future__ import annotations
 from duplex import page, record
 from duplex.arrival import are_here, free_nick
 from duplex.commands import HELP, HELP_OPERATOR, split
-from duplex.errors import TranscriptError
+from duplex.errors import TranscriptError, reason_of
 from duplex.roster import HOST, NickError, Taken, Undeliverable, same_nick
 
 TYPE_CHECKING = False
@@ -107,6 +107,9 @@ def _nick(member: Member, wanted: str) -> None:
             mailbox = room.roster.bind(nick)
     except (NickError, Taken) as error:
         member.answer(str(error))
+        return
+    except OSError as error:
+        member.answer(f"not done: {reason_of(error)}")
         return
     try:
         with member.transcript:

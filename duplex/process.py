@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-from duplex.errors import EXIT_SIGNAL, DuplexError, say_status
+from duplex.errors import EXIT_SIGNAL, DuplexError, UnableToFork, reason_of, say_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: the child met a bug of ours
+EXIT_UNSERVED = 73  # a member's that lacks what it needs; its seat says what
 EXIT_WRONG_CODE = 71  # a member's whose client gave a wrong code: the host counts them
 PIPE_BUF = select.PIPE_BUF  # bytes a pipe that polls writable takes without blocking: pipe(7)
 
@@ -180,20 +181,36 @@ def fork(run: Callable[[], int]) -> Child:
     handlers of its own: `run` makes its Signals and then calls `unblock_signals`, or leaves them
     blocked where the parent is to decide.
     """
-    return Child(spawn(run))
+    pid = spawn(run)
+    try:
+        return Child(pid)
+    except OSError as error:  # no descriptor: nobody would know of its end
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise UnableToFork(reason_of(error)) from None
 
 
 def spawn(run: Callable[[], int]) -> int:
-    """The same for a parent that has many children and reaps them all: only the process id."""
+    """The same for a parent that has many children and reaps them all: only the process id.
+
+    Both raise UnableToFork.
+    """
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        unblock_signals()
+        raise UnableToFork(reason_of(error)) from None
     if pid:
         unblock_signals()
         return pid
     status = EXIT_INTERNAL
     try:
         status = run()
+    except DuplexError as error:
+        say_status(str(error))
+        status = error.exit_status
     except BaseException as error:  # a bug: whoever meets it gets one line, and the way to more
         say_status(f"duplex: internal error in process {os.getpid()}: {error!r}")
         if os.environ.get("DUPLEX_DEBUG"):

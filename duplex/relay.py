@@ -19,7 +19,7 @@ import select
 import signal
 import socket
 
-from duplex.errors import EXIT_FAILURE, EXIT_OK
+from duplex.errors import EXIT_FAILURE, EXIT_OK, UnableToFork
 from duplex.process import (
     Child,
     Signals,
@@ -37,7 +37,10 @@ CHUNK = 64 * 1024  # bytes a read
 
 
 def start(sock: socket.socket, sender: Sender) -> tuple[Child, socket.socket]:
-    """Fork the relay; it, and the end of the pair into which lines are to be written."""
+    """Fork the relay; it, and the end of the pair into which lines are to be written.
+
+    Raises UnableToFork.
+    """
     ours, theirs = socket.socketpair()
     die_with_parent = prepare_to_die_with_parent()
 
@@ -48,8 +51,12 @@ def start(sock: socket.socket, sender: Sender) -> tuple[Child, socket.socket]:
         signals.let_go()  # it ends with what it relays, or with its parent: nobody asks it to
         return _relay(theirs, sock, sender)
 
-    child = fork(run)
-    theirs.close()
+    with theirs:
+        try:
+            child = fork(run)
+        except UnableToFork:
+            ours.close()
+            raise
     return child, ours
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 from contextlib import suppress
 
 from duplex import activation, keeping, places, protection, tcp, user
 from duplex.bell import Bell
-from duplex.errors import UsageError, say_status
+from duplex.errors import DuplexError, UsageError, say_status
 from duplex.page import Page
 from duplex.rate import CROWD
 from duplex.rates import Rates
@@ -38,6 +39,7 @@ example:
 """
 SPARE_SEATS = 8  # for the operator, and for members that have ended and are not reaped yet
 BURST = 100  # lines that may be said at once, whatever the rate
+DESCRIPTORS = 32  # of one process: as many as a member may have, and the host has fewer
 KEPT_AT_LEAST = 1000  # entries in the store: a host that falls further behind has to end
 BACKLOG = 1024  # connections that the kernel accepts for us while we are busy
 MIB = 1 << 20
@@ -111,6 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Keep a room until it is closed; the exit status."""
     check(options)
+    _check_descriptors()
     status = never_wait()
     become = user.choose(options.user, options.allow_root)
     host_type, room_type = _kind(options)
@@ -144,6 +147,15 @@ def _kind(options: argparse.Namespace) -> tuple[type[Host], type[Room]]:
     from duplex.host import Host
 
     return Host, Room
+
+
+def _check_descriptors() -> None:
+    """Raises DuplexError if there may not be as many as a room has at times."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
+        raise DuplexError(
+            f"a room needs {DESCRIPTORS} descriptors, and may have {hard}: see ulimit -n"
+        )
 
 
 def check(options: argparse.Namespace) -> None:

@@ -20,7 +20,6 @@ from duplex import page
 from duplex.departures import Departures, how_it_left
 from duplex.errors import EXIT_FAILURE, DuplexError
 from duplex.host import CLOSING, Host
-from duplex.process import spawn
 from duplex.roster import HOST
 from duplex.store.member import SharedMember
 from duplex.store.pen import Pen, new_connection
@@ -53,12 +52,9 @@ class SharedHost(Host):
         self._failed = False
         self._room.open_writers_door()
         self._departures.begin()
-        self._runs |= {
-            "writer": lambda: self._help(self._room.write, self._room.writers_door.fileno()),
-            "mirror": lambda: self._help(self._room.mirror, self._room.transcript.fd),
-        }
-        for kind in ("writer", "mirror"):
-            self._helpers[spawn(self._runs[kind])] = kind
+        door, copy = self._room.writers_door.fileno(), self._room.transcript.fd
+        self._helpers.start("writer", lambda: self._help(self._room.write, door))
+        self._helpers.start("mirror", lambda: self._help(self._room.mirror, copy))
         super()._open_helpers()
 
     def _help(self, run: Callable[[], NoReturn], own: int) -> int:
@@ -77,6 +73,14 @@ class SharedHost(Host):
             self._closing = self._closing or "this host cannot go on"
         else:
             super()._helper_ended(kind, status, how)
+
+    def _give_up(self, kind: str, how: str) -> None:
+        if kind == "flusher":
+            super()._give_up(kind, how)
+            return
+        self._room.tell_operator(f"{how}: this host cannot go on")
+        self._failed = True
+        self._closing = self._closing or "this host cannot go on"
 
     def _wanted(self) -> select.epoll:
         wanted = super()._wanted()

@@ -1,0 +1,274 @@
+"""No process, no descriptor, no memory: a room that lacks something says so, and goes on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from room_support import Client, Room
+from support import ROOM, Duo, Program, children, needs, port_of, until
+
+from duplex.room import DESCRIPTORS
+
+OpenRoom = Callable[..., Room]
+NOBODY = 65534
+NO_PROCESS = "no process can be made: Resource temporarily unavailable"
+
+
+class Ordinarys:
+    """A room of an ordinary user, whom the kernel holds to limits and permissions, unlike root."""
+
+    def __init__(self, directory: Path, *args: str) -> None:
+        self._as = []
+        if os.geteuid() == 0:
+            os.chown(directory, NOBODY, NOBODY)
+            ids = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+            reads = [f"--{which}-caps=+dac_read_search" for which in ("inh", "ambient")]
+            self._as = [needs("setpriv"), *ids, *reads]  # root's Python, too
+        environment = {**os.environ, "XDG_RUNTIME_DIR": str(directory)}
+        command = [*self._as, *ROOM, "0", "--plain", *args]
+        self.host = Program(command, directory, env=environment)
+        self.port = port_of(self.host)
+        self.log = directory / "t.log"
+
+    def client(self) -> Client:
+        made = Client(self.port)
+        made.sees("entered the room")
+        return made
+
+    @contextmanager
+    def makes_no_process(self) -> Iterator[None]:
+        self._limit_processes(0)
+        yield
+        self._limit_processes(resource.getrlimit(resource.RLIMIT_NPROC)[1])  # which it has raised
+
+    def _limit_processes(self, count: int) -> None:
+        to = "unlimited" if count == resource.RLIM_INFINITY else count
+        command = [needs("prlimit"), f"--pid={self.host.pid}", f"--nproc={to}:"]
+        subprocess.run([*self._as, *command], check=True)  # by that user: prlimit(2)
+
+
+@pytest.fixture
+def ordinarys() -> Iterator[Callable[..., Ordinarys]]:
+    directory = Path(tempfile.mkdtemp(prefix="duplex-test-"))
+    made: list[Ordinarys] = []
+
+    def start(*args: str) -> Ordinarys:
+        made.append(Ordinarys(directory, "--log", str(directory / "t.log"), *args))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.host.stop()
+        assert "internal error" not in one.host.err
+        assert "Traceback" not in one.host.err
+    shutil.rmtree(directory)
+
+
+# No process
+
+
+def test_a_room_that_could_not_make_a_process_still_hears_signals(
+    ordinarys: Callable[..., Ordinarys],
+) -> None:
+    room = ordinarys()
+    ann = room.client()
+    with room.makes_no_process():
+        late = Client(room.port)
+        assert late.reads_to_the_end() == [f"! {NO_PROCESS}"]
+    room.host.process.send_signal(signal.SIGTERM)
+    assert ann.reads_to_the_end()[-1].endswith("* the room closed")
+    assert room.host.status() == 0
+
+
+def test_a_helper_killed_while_no_process_can_be_made_is_followed_when_one_can(
+    ordinarys: Callable[..., Ordinarys],
+) -> None:
+    room = ordinarys("--fsync", "second")
+    (flusher,) = until(lambda: children(room.host.pid))
+    ann = room.client()
+    with room.makes_no_process():
+        os.kill(flusher, signal.SIGKILL)
+        until(lambda: f"the flusher was killed by SIGKILL; {NO_PROCESS}\n" in room.host.err)
+        ann.say("/who")
+        ann.sees("! 1 is here")
+    until(lambda: "the flusher was killed by SIGKILL; there is another\n" in room.host.err)
+    assert len(children(room.host.pid)) == 2
+    assert room.host.err.count("the flusher was killed") == 2
+
+
+def test_a_talk_for_which_no_process_can_be_made_ends_in_one_line(duo: Duo) -> None:
+    """As ordinary users have it; here by a fork that fails as theirs does."""
+    failing = (
+        "import os, sys\n"
+        "from duplex import cli\n"
+        "def fork(): raise BlockingIOError(11, os.strerror(11))\n"
+        "os.fork = fork\n"
+        "raise SystemExit(cli.main())\n"
+    )
+    _, port = duo.listen()
+    caller = duo.start([sys.executable, "-c", failing, "connect", "127.0.0.1", str(port)])
+    assert caller.status() == 1
+    assert caller.err.splitlines()[-1] == NO_PROCESS
+    assert "Traceback" not in caller.err
+    host = duo.start([sys.executable, "-c", failing, *ROOM[3:], "0", "--plain"], "room")
+    assert host.status() == 1
+    assert host.err.splitlines()[-1] == NO_PROCESS
+    assert "Traceback" not in host.err
+
+
+# No descriptor
+
+
+@pytest.mark.parametrize("count", [8, 16, 24, DESCRIPTORS - 1])
+def test_too_few_descriptors_are_told_before_the_room_listens(tmp_path: Path, count: int) -> None:
+    done = subprocess.run(
+        [*ROOM, "0", "--plain"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count)),
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"a room needs {DESCRIPTORS} descriptors, and may have {count}: see ulimit -n\n"
+    )
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("more", [[], ["--code"], ["--host", "localhost", "--fsync", "always"]])
+def test_as_many_descriptors_as_are_asked_for_are_enough(
+    open_room: OpenRoom, more: list[str]
+) -> None:
+    room = open_room(
+        *more,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS)),
+    )
+    if "--code" not in more:
+        room.enter(*(f"client{number}" for number in range(DESCRIPTORS)))
+        room.is_well()
+    else:
+        room.connect().close()
+        until(lambda: len(children(room.host.pid)) == 1)
+    room.host.process.terminate()
+    assert room.host.status() == 0
+    assert "Traceback" not in room.host.err
+
+
+def test_who_comes_when_no_descriptor_is_left_is_told(room: Room) -> None:
+    (ann,) = room.enter("ann")
+    pid = room.host.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    highest = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+    taken = len(os.listdir(f"/proc/{pid}/fd"))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(highest + 1, taken), before[1]))
+    for _ in range(3):
+        late = room.connect()
+        assert late.reads_to_the_end() == ["! this room cannot serve you: Too many open files"]
+    until(lambda: "cannot accept: Too many open files" in room.host.err)
+    ann.say("/who")
+    ann.sees("! 1 is here")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    room.is_well()
+
+
+# No permission, no inode, no memory
+
+
+def test_a_newcomer_is_told_that_the_transcript_may_not_be_opened_any_more(
+    ordinarys: Callable[..., Ordinarys],
+) -> None:
+    room = ordinarys()
+    ann = room.client()
+    room.log.chmod(0)
+    late = Client(room.port)
+    assert late.reads_to_the_end() == ["! this room cannot serve you: Permission denied"]
+    until(lambda: "could not serve 127.0.0.1: Permission denied\n" in room.host.err)
+    room.log.chmod(0o600)
+    _again = room.client()
+    ann.sees("guest-3 entered the room")
+
+
+# What lacks something in a member, and never in the host, which plays one before it forks.
+FAILS = """\
+import os, select, socket
+from duplex import cli, errors, member, roster, transcript
+host, no_file = os.getpid(), os.strerror(23)
+def fail(name, of, error):
+    real = getattr(of, name)
+    def failing(*args, **more):
+        if os.getpid() != host:
+            raise error
+        return real(*args, **more)
+    setattr(of, name, failing)
+{fail}
+raise SystemExit(cli.main())
+"""
+LACKS = {
+    "fail('reopen', transcript.Transcript, errors.TranscriptError('', no_file))": errno.ENFILE,
+    "fail('bind', roster.Roster, OSError(28, os.strerror(28)))": errno.ENOSPC,
+    "fail('epoll', select, OSError(24, os.strerror(24)))": errno.EMFILE,
+    "fail('welcome', member.Arrival, MemoryError())": errno.ENOMEM,
+    "fail('nice', os, OSError(12, os.strerror(12)))": errno.ENOMEM,
+}
+
+
+@pytest.mark.parametrize("fail", LACKS)
+def test_a_newcomer_that_cannot_be_served_is_told_why(
+    open_room: OpenRoom, monkeypatch: pytest.MonkeyPatch, fail: str
+) -> None:
+    monkeypatch.setattr("room_support.ROOM", ROOM[4:])
+    room = open_room(wrapper=[sys.executable, "-c", FAILS.format(fail=fail), "room"])
+    why = os.strerror(LACKS[fail])
+    for _ in range(2):
+        assert room.connect().reads_to_the_end() == [f"! this room cannot serve you: {why}"]
+    until(lambda: f"could not serve 127.0.0.1: {why}" in room.host.err)
+    assert room.events() == []
+
+
+def test_who_is_here_is_told_when_its_member_cannot_go_on(
+    open_room: OpenRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("room_support.ROOM", ROOM[4:])
+    fail = FAILS.format(fail="fail('back', transcript.Transcript, MemoryError())")
+    fail = fail.replace("!= host", "!= host and args[1] == 7")
+    room = open_room(wrapper=[sys.executable, "-c", fail, "room"])
+    ann, bob = room.enter("ann", "bob")
+    ann.say("/history 7")
+    assert ann.reads_to_the_end()[-1] == "! this room cannot serve you: Cannot allocate memory"
+    bob.sees("* ann was dropped (Cannot allocate memory)")
+    room.is_well()
+
+
+# Helpers
+
+
+FAILING = """\
+from duplex import cli, helpers, host
+host.flush = lambda *_: 1
+helpers.FIRST_PAUSE = 0.01
+raise SystemExit(cli.main())
+"""
+
+
+def test_a_helper_that_fails_at_once_is_not_followed_for_ever(duo: Duo) -> None:
+    command = [sys.executable, "-c", FAILING, *ROOM[3:], "0", "--plain", "--fsync", "second"]
+    host = duo.start(command, "room")
+    until(lambda: "the flusher ended with status 1, 8 times in a row: " in host.err)
+    client = Client(port_of(host))
+    client.sees("! welcome to room")  # the room goes on without it
+    assert host.err.count("the flusher ended with status 1; there is another\n") == 7
+    assert len(children(host.pid)) == 1
+    client.close()
