@@ -79,6 +79,7 @@ class Painter:
 
     def _rows(self, spans: list[Span], head: str, indent: int) -> str:
         """`head` is the text of the first spans, which are not divided at a space."""
+        spans = _joined(spans)
         columns = self._columns()
         indent = min(indent, columns // 2)  # half of a row is for the text
         text = "".join(piece for _, piece in spans)
@@ -96,6 +97,17 @@ class Painter:
 
     def _in(self, style: str, text: str) -> str:
         return text if self._plain or not style else f"{style}{text}{_RESET}"
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    """With one for neighbours in the same style."""
+    found: list[Span] = []
+    for style, piece in spans:
+        if found and found[-1][0] == style:
+            found[-1] = (style, found[-1][1] + piece)
+        else:
+            found.append((style, piece))
+    return found
 
 
 def _without_tabs(spans: Sequence[Span]) -> list[Span]:

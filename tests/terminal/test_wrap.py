@@ -86,7 +86,7 @@ def test_a_row_that_goes_on_is_painted_as_what_it_goes_on_with() -> None:
         datetime(2026, 11, 26, 12, 34, 56), [("", "ann: ")], [("", "plain "), (DIM, "dim " * 8)]
     )
     assert painted.split("\n") == [
-        "\x1b[2m12:34:56\x1b[0m\x1b[2m \x1b[0mann: plain \x1b[2mdim dim\x1b[0m",
+        "\x1b[2m12:34:56 \x1b[0mann: plain \x1b[2mdim dim\x1b[0m",
         "              \x1b[2mdim dim dim dim\x1b[0m",
         "              \x1b[2mdim dim \x1b[0m",
         "",
