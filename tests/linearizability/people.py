@@ -25,9 +25,8 @@ _LETTER = re.compile(r"-(\S+)- (.*)")
 class Person:
     """Somebody here. `client` is "" until it is known."""
 
-    def __init__(self, client: str, nick: str) -> None:
+    def __init__(self, client: str) -> None:
         self.client = client
-        self.nicks = {nick}  # that it has or had
         self.is_gone = False  # with the room that was killed; it may come back
 
 
@@ -97,7 +96,7 @@ class People:
         if match := _ENTERED.fullmatch(text):
             if self._here(match[1]):
                 self._fault("somebody has that nick")
-            self._hold(match[1], Person(self._addresses.get(match[2], ""), match[1]))
+            self._hold(match[1], Person(self._addresses.get(match[2], "")))
         elif match := _BACK.fullmatch(text):
             self._on_back(match[1], self._addresses.get(match[2], ""))
         elif match := _RENAMED.fullmatch(text):
@@ -115,26 +114,31 @@ class People:
 
     def _on_back(self, nick: str, client: str) -> None:
         person, _ = self._holders.get(nick, (None, 0))
-        if person is None or (person.is_gone and client and client != person.client):
-            person = Person(client, nick)
+        if person and person.is_gone and client and client != person.client:
+            person = None
+        if person is None:
+            person = self._last_of(client, nick) or Person(client)
+            for other, (holder, _) in list(self._holders.items()):
+                if holder is person:  # it had renamed itself, and not heard of that
+                    self._free(other)
         elif client and person.client and client != person.client:
             self._fault(f"{person.client} has that nick, and {client} takes it")
-        for other, (holder, _) in list(self._holders.items()):
-            if client and holder.client == client and other != nick and nick in holder.nicks:
-                # An earlier connection of it had renamed itself, and it had not heard of that.
-                self._free(other)
         person.is_gone = False
         person.client = person.client or client
         self._hold(nick, person)
+
+    def _last_of(self, client: str, nick: str) -> Person | None:
+        """Which of a client's persons had the nick last: it may have come in more than once."""
+        held = [who for called, who, _, _ in self.holds if (called, who.client) == (nick, client)]
+        return held[-1] if client and held else None
 
     def _on_renamed(self, former: str, nick: str) -> None:
         person = self._here(former)
         if person is None:
             self._fault("nobody has that nick")
-            person = Person("", former)
+            person = Person("")
         else:
             self._free(former)
-        person.nicks.add(nick)
         if self._here(nick):
             self._fault("somebody has that nick")
         self._hold(nick, person)
