@@ -118,7 +118,8 @@ class Arrival:
         member.called(nick, mailbox)
 
     def _bind(self, nick: str) -> SocketType:
-        return self._room.roster.bind(nick)
+        seat, roster = self._member.seat, self._room.roster
+        return roster.inherit(nick) if seat.claims and seat.inherits else roster.bind(nick)
 
     def _carry_out(self, request: str) -> None:
         command, _, rest = request[1:].partition(" ")
@@ -128,6 +129,7 @@ class Arrival:
             else:
                 self._resume(rest.split())
         except NotResumed as error:
+            self._member.seat.claims = 0
             self._member.answer(f"not resumed: {error}")
             self._begin_moment()
 
@@ -175,6 +177,7 @@ class Arrival:
         if not self._is_there(start) or not member.transcript.is_start(start):
             raise NotResumed(f"there is no offset {start}")
         self._take_over(nick, session)
+        self._member.seat.claims = 0
         self.session = session
         offset = self._record(f"{member.nick} is back ({member.seat.address})")
         if offset is not None:
@@ -187,9 +190,12 @@ class Arrival:
         """Take the nick, once no earlier connection of this client has a member any more.
 
         Such a member may have another nick by now. It has ended only when the host has reaped it
-        and cleared its seat: nothing more is said by it then, and its nicks are free.
+        and cleared its seat: nothing more is said by it then, and its nicks are free, or the one
+        that is wanted here is kept for us (departures.py).
         """
         begun, wanted = time.monotonic(), same_nick(nick)
+        self._member.seat.wants(nick)
+        self._member.seat.claims = session
         asked: dict[int, float] = {}  # when each of them was asked to make way
         while True:
             own = [(pid, name, at) for pid, of, name, at in self._seated() if of == session]

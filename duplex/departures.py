@@ -23,6 +23,8 @@ TRY_AGAIN = 1.0  # s until an event is recorded that could not be
 TRY_LOCK, TRY_LOCK_LATER = 0.005, 0.1
 PATIENCE = 2.0  # s of them until the operator is told
 
+NOT_BACK = "was dropped (its client came back, and is somebody else)"
+
 
 class Departures:
     """Events, and the nicks of those who are gone. `record` again after `seconds_to_wait`."""
@@ -35,6 +37,7 @@ class Departures:
         self._told = False
         self._nicks: list[str] = []  # of those whose leaving is not recorded
         self._closes = False
+        self._kept: dict[int, str] = {}  # the nick that is kept for a member, by its process id
 
     @property
     def waits(self) -> bool:
@@ -54,17 +57,36 @@ class Departures:
 
     def of(self, seat: Seat, status: int, closing: bool) -> None:
         """A member has ended: record it, clear its seat, free its nicks."""
-        nicks = seat.nicks
-        if was_here := seat.state == page.HERE and not closing:
-            event = how_it_left(seat, status)
-            if event and seat.nick != roster.HOST:
-                self.unrecorded.append(f"{seat.nick} {event}")
-                self._nicks += nicks
-                nicks = []  # only then: who comes back with it is recorded after this
+        nicks, was_here = seat.nicks, seat.state == page.HERE and not closing
+        heir = self._heir(seat) if was_here and seat.ending == page.TAKEN_OVER else None
+        event = how_it_left(seat, status) if was_here and seat.nick != roster.HOST else ""
+        kept = self._kept.pop(seat.pid, "")
+        if kept and seat.state != page.HERE and not closing:
+            event, nicks = f"{kept} {NOT_BACK}", [*nicks, kept]
+        elif event and not heir:
+            event = f"{seat.nick} {event}"
+        else:
+            event = ""
+        if event:
+            self.unrecorded.append(event)
+            self._nicks += nicks
+            nicks = []  # only then: who comes back with it is recorded after this
+        elif heir:
+            self._kept[heir.pid], heir.inherits = seat.nick, 1
+            nicks = [nick for nick in nicks if not same(nick, seat.nick)]
         seat.clear()
-        if was_here:
+        if was_here or event:
             self.record()
         self._free(nicks)
+
+    def _heir(self, seat: Seat) -> Seat | None:
+        """The last of those who are coming to take over what was said here, and the nick."""
+        heirs = [
+            other
+            for other in self._room.page.taken(page.COMING)
+            if other.claims == seat.session and any(same(nick, seat.nick) for nick in other.nicks)
+        ]
+        return max(heirs, key=lambda heir: heir.number, default=None)
 
     def closes(self, event: str) -> None:
         """The room does; or it is tried, on a full disk."""
@@ -121,6 +143,14 @@ class Departures:
         """Nobody is left of a room that is closing."""
 
 
+def same(one: str, other: str) -> bool:
+    """Whether two nicks are: one that is being written may be no nick."""
+    try:
+        return roster.same_nick(one) == roster.same_nick(other)
+    except roster.NickError:
+        return False
+
+
 def how_it_left(seat: Seat, status: int) -> str:
     """The end of the event that tells why; "" for none."""
     if seat.ending == page.LEFT:
@@ -130,5 +160,5 @@ def how_it_left(seat: Seat, status: int) -> str:
     if seat.ending == page.KICKED:
         return f"was kicked by {seat.reason}"
     if seat.ending == page.TAKEN_OVER:
-        return ""  # that it is back is told instead
+        return NOT_BACK  # unless it is told instead that it is
     return f"was dropped (its process {how_it_ended(status)})"

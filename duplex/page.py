@@ -46,6 +46,8 @@ class Seat(ctypes.Structure):
         ("_address", ctypes.c_char * 72),
         ("_reason", ctypes.c_char * 256),
         ("connection", ctypes.c_uint64),  # in the store, where the room has one; 0: none yet
+        ("claims", ctypes.c_uint64),  # the session it takes over while it is COMING; 0: none
+        ("inherits", ctypes.c_uint32),  # 1, written by the host: the nick it wants is kept for it
     )
 
     pid: int
@@ -56,6 +58,8 @@ class Seat(ctypes.Structure):
     joined: float
     number: int
     connection: int
+    claims: int
+    inherits: int
     _which: int
     _name_0: bytes
     _name_1: bytes
@@ -190,12 +194,12 @@ class Page:
     def seat(self, index: int) -> Seat:
         return Seat.from_buffer(self.map, _HEAD + index * ctypes.sizeof(Seat))
 
-    def taken(self) -> list[Seat]:
-        """The seats of everybody who is here.
+    def taken(self, wanted: int = HERE) -> list[Seat]:
+        """The seats of everybody who is here, or in another state.
 
         Their states are read in one go: making a Seat of each costs ten times as much.
         """
         size = ctypes.sizeof(Seat)
         words = memoryview(self.map)[_HEAD : _HEAD + self.seats * size].cast("I")
         states = words[_STATE :: size // 4].tolist()
-        return [self.seat(index) for index, state in enumerate(states) if state == HERE]
+        return [self.seat(index) for index, state in enumerate(states) if state == wanted]

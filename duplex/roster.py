@@ -158,6 +158,16 @@ class Roster:
                 raise
             raise Taken(nick) from None
 
+    def inherit(self, nick: str) -> socket.SocketType:
+        """Take a nick whose holder has ended, and that the host keeps for the caller alone.
+
+        At no instant can anybody else bind it.
+        """
+        name = _digest(nick)
+        mailbox = self._bind(f"{name}.{os.getpid()}")
+        os.rename(self._place(f"{name}.{os.getpid()}"), self._place(name))
+        return mailbox
+
     def free(self, nick: str) -> None:
         """Let somebody else have it; its mailbox is closed or closes with its process."""
         try:

@@ -109,7 +109,8 @@ class SharedDepartures(Departures):
 
     def of(self, seat: Seat, status: int, closing: bool) -> None:
         nicks, connection = seat.nicks, f"{seat.connection:016x}"
-        event = how_it_left(seat, status)
+        # Who is taken over is back already: the store does both in one step.
+        event = how_it_left(seat, status) if seat.ending != page.TAKEN_OVER else ""
         was_seen = seat.state == page.HERE and seat.nick != HOST
         stays = closing and seat.ending != page.LEFT  # perhaps it goes on at another host
         name = seat.nick

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from support import DEADLINE, ROOM, Duo, connected, port_of, room_log
+from support import DEADLINE, ROOM, Duo, connected, port_of, readable, room_log
 
 
 @contextmanager
@@ -55,3 +55,37 @@ def test_a_key_does_not_open_somebody_elses_nick(duo: Duo) -> None:
             until_line(answers, b"! not resumed: the key is not of this room")
             third.sendall(b"/join bob\n")
             until_line(answers, b"joined .* as bob2: ")
+
+
+def test_who_made_way_for_nobody_is_told_to_be_gone(duo: Duo) -> None:
+    """It had renamed itself, and somebody else has its former nick, with which it comes back."""
+    port = port_of(duo.start([*ROOM, "0", "--rate", "0"], "room"))
+    with greeted(port, b"/join ann") as (first, heard), greeted(port, b"/join eve") as (eve, seen):
+        key, offset = until_line(heard, rb" as ann: key (\w+), offset (\d+),").groups()
+        first.sendall(b"/nick bob\n")
+        until_line(heard, rb"! you are bob now")
+        eve.sendall(b"/nick ann\n")
+        until_line(seen, rb"! you are ann now")
+        with greeted(port, b"/resume ann %b %b" % (key, offset)) as (_, again):
+            until_line(again, b"! not resumed: somebody else is ann now")
+            until_line(seen, rb"\* bob was dropped \(")
+            eve.sendall(b"/nick bob\n")
+            until_line(seen, rb"! you are bob now")
+
+
+def test_nobody_can_take_a_nick_between_two_connections_of_one_client(duo: Duo) -> None:
+    """Somebody asks for it all the time, while a client comes back again and again."""
+    port = port_of(duo.start([*ROOM, "0", "--rate", "0", "--history", "0"], "room"))
+    with greeted(port, b"/join eve") as (eve, seen):
+        until_line(seen, rb"joined")
+        with ExitStack() as connections:
+            request = b"/join ann"
+            for _ in range(4):
+                sock, heard = connections.enter_context(greeted(port, request))
+                while request != b"/join ann" and not readable(sock.fileno()):
+                    eve.sendall(b"/nick ann\n" * 20)
+                    eve.recv(1 << 16)
+                joined = rb"! (?:joined .* as ann: key (\w+), offset (\d+),|not resumed).*"
+                key, offset = until_line(heard, joined).groups()
+                assert key
+                request = b"/resume ann %b %b" % (key, offset)
