@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class Protection:
     """None at all; the others say what they do otherwise."""
 
+    kind = "none"  # in one word, as a room in a store says it
     name = plain.NAME  # of the channels it makes, as far as that is known before
     is_on = False
     hosts = "127.0.0.1"  # to listen on unless told otherwise: "" for all addresses
@@ -49,6 +50,7 @@ class Protection:
 class Code(Protection):
     """`code` as spoken.py has made it normal."""
 
+    kind = "code"
     is_on = True
     hosts = ""  # who does not know the code has no use of it
     flag = "--code "
@@ -73,6 +75,7 @@ class Code(Protection):
 class Certified(Protection):
     """TLS for the side that listens."""
 
+    kind = "tls"
     is_on = True
 
     def __init__(self, cert: str, key: str) -> None:

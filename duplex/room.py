@@ -202,13 +202,13 @@ class Room:
         )
         self.transcript = transcript  # the host's description; each member opens its own
         secret, self.secret_fd = open_secret(options.log)
+        self.protection = protected
         self.keys = Keys(self.settle(options, secret))
         self.page = Page.make(options.max_members + SPARE_SEATS)
         transcript.share(self.page, synced=options.fsync == "always")
         self.roster = Roster(f"room-{port}", self.page)
         self.bell = Bell()
         self.harden: Callable[[], None] = _not_yet  # called once in each member (hardening.py)
-        self.protection = protected
         # read again at SIGHUP, which then closes nothing
         self.tls = protected if isinstance(protected, protection.Certified) else None
 

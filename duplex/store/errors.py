@@ -4,6 +4,7 @@ StoreError             it cannot go on like this, and trying again does not help
 ├─ Unreachable         the store does not answer now: what was asked is asked again
 ├─ Refused             the store is there and says no (memory, disk, replicas): not recorded
 ├─ OtherRoom           what is in the store is not the room that this host has a copy of
+├─ OtherProtection     what is said at this host would be read, or was said, at another port
 ├─ Diverged            the transcript and the store differ
 └─ Gap                 the store keeps no longer what this host has not copied yet
 """
@@ -41,6 +42,22 @@ class OtherRoom(StoreError):
             f"{path} is no copy of the room {name} in the store: move it away, or take another "
             "--log or --name"
         )
+
+
+_PROTECTIONS = {"none": "without protection", "tls": "with TLS", "code": "with a code"}
+_ORDER = list(_PROTECTIONS)  # each is more than the one before
+
+
+class OtherProtection(StoreError):
+    """The room has another protection than this host offers; both in the store's words."""
+
+    def __init__(self, name: str, room: str, own: str) -> None:
+        kept = f"the room {name} in the store is kept {_PROTECTIONS.get(room, room)}"
+        here = f"keep it {_PROTECTIONS[own]}"
+        if room in _ORDER and _ORDER.index(room) < _ORDER.index(own):
+            super().__init__(f"{kept} by another host: close that one first to {here}")
+        else:
+            super().__init__(f"{kept}: this host would {here}, which is less")
 
 
 class Diverged(StoreError):

@@ -105,6 +105,7 @@ class SharedRoom(Room):
         """A process's own; connects at its first call."""
         shared = Shared(self._address, self.name, self.host_id, self._keep)
         shared.room_id = getattr(self, "_id", "")
+        shared.protection = self.protection.kind
         return shared
 
     def _ring(self) -> None:

@@ -5,6 +5,7 @@ ARGV  room id, host, turn, known, keep, operation, and what the operation takes
 
 It answers a list whose first is a word: "ok", or why nothing was done:
   other   the store has no such room, or another of that name
+  protected  the room has another protection than this host offers, which it answers, too
   behind  the room is shorter than what this host has a copy of: the store has lost its end
   swept   this host was taken for dead: its people were announced as dropped
   stale   a later call of the same host was here before this one
@@ -19,6 +20,11 @@ What is done twice is done once:
 - A connection comes, enters, is renamed and leaves only if it has not already.
 An error can only come from the first write of an operation (no memory, a read-only replica, too few
 replicas), and that is where the stream is added to: so nothing is ever done by half.
+
+What protection a room has (none, tls, code: each more than the one before) is said by its first
+host. All hosts of a room have the same at any time, for what is said at the one is read at the
+other; and a room never gets less than it had, for what was said stays to be read. So it is only
+raised, by a host that is alone. A room of version 0.1.0 does not say: then the next host says it.
 
 Knows Lua and Redis; no socket.
 """
@@ -45,11 +51,41 @@ local call = redis.call
 
 local function integer(number) return string.format('%%.0f', number) end
 
+local time = call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+
+local function lease(of, last)
+  call('HSET', hosts, of, string.format('%%.3f %%.0f', now + %(lease)f, last))
+end
+
+-- Whether some other host is alive, or has just been let in.
+local function alone()
+  local all = call('HGETALL', hosts)
+  for at = 1, #all, 2 do
+    local until_ = tonumber(string.match(all[at + 1], '^%%S+'))
+    if all[at] ~= host and until_ >= now then return false end
+  end
+  return true
+end
+
+-- What keeps this host out of a room of that name: the protection that the room has, or nil.
+local function refused(own)
+  local of_room = call('HGET', room, 'protection')
+  if own == '' or of_room == own then return nil end
+  local rank = {none = 1, tls = 2, code = 3}
+  if of_room and ((rank[own] or 0) < (rank[of_room] or 4) or not alone()) then return of_room end
+  call('HSET', room, 'protection', own)
+  return nil
+end
+
 if op == 'found' then
   if call('EXISTS', room) == 0 then
     if ARGV[9] == '0' or call('EXISTS', log) == 1 then return {'other'} end
     call('HSET', room, 'id', ARGV[7], 'secret', ARGV[8], 'end', 0, 'here', 0, 'guests', 0)
   end
+  local of_room = refused(ARGV[10])
+  if of_room then return {'protected', of_room} end
+  if ARGV[10] ~= '' then lease(host, 0) end
   local first = call('XRANGE', log, '-', '+', 'COUNT', 1)
   local start = call('HGET', room, 'end')
   if first[1] then
@@ -64,9 +100,6 @@ end
 local state = call('HMGET', room, 'id', 'end')
 if state[1] ~= id then return {'other'} end
 local stop = tonumber(state[2])
-
-local time = call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 
 local function add(field, body, length)
   local start = stop
@@ -153,10 +186,6 @@ local function sweep(of, why)
   return false
 end
 
-local function lease(of, last)
-  call('HSET', hosts, of, string.format('%%.3f %%.0f', now + %(lease)f, last))
-end
-
 if op == 'tell' then
   local person = get(ARGV[7])
   if person then post(person, ARGV[8], '') end
@@ -164,6 +193,8 @@ if op == 'tell' then
 end
 
 if op == 'begin' then
+  local of_room = refused(ARGV[7])
+  if of_room then return {'protected', of_room} end
   local first = call('HINCRBY', room, 'epoch', 1) * 4294967296
   lease(host, first)
   if call('HEXISTS', room, 'beat') == 0 then call('HSET', room, 'beat', integer(now)) end

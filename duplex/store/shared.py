@@ -12,7 +12,7 @@ import os
 
 from duplex.store import script
 from duplex.store.entry import Entry, Letter
-from duplex.store.errors import Refused, StoreError, Unreachable
+from duplex.store.errors import OtherProtection, Refused, StoreError, Unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Shared:
         self.name = name
         self.host = host
         self.room_id = ""
+        self.protection = ""  # that this host offers (protection.py); "" for who offers nothing
         self._keep = keep
         base = f"duplex:{{{name}}}:"  # one slot of a cluster
         self._keys = [base + of for of in _NAMES]
@@ -69,7 +70,9 @@ class Shared:
     def find(self, make: bool = True) -> Room | None:
         """The room in the store, made if there is none, or None. Raises Unreachable, StoreError."""
         made = (os.urandom(_ID_BYTES).hex(), os.urandom(_SECRET_BYTES).hex())
-        answer = self.call(0, 0, ("found", *made, int(make)))
+        answer = self.call(0, 0, ("found", *made, int(make), self.protection if make else ""))
+        if answer[0] == b"protected":
+            raise OtherProtection(self.name, answer[1].decode(), self.protection)
         if answer[0] != b"ok" and not make:
             return None
         if answer[0] != b"ok":
@@ -80,7 +83,9 @@ class Shared:
 
     def begin(self) -> int:
         """Be a host that lives; the turn that the first call has to be greater than."""
-        answer = self.call(0, 0, ("begin",))
+        answer = self.call(0, 0, ("begin", self.protection))
+        if answer[0] == b"protected":
+            raise OtherProtection(self.name, answer[1].decode(), self.protection)
         if answer[0] != b"ok":
             raise self._not_ours()
         return int(answer[1])
