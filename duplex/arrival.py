@@ -2,7 +2,8 @@
 
 Runs in the member, between the fork and the record of its entry. Who says nothing special in that
 moment enters as a guest; `/join` and `/resume` (docs/protocol.md) take a nick before anybody sees
-the guest's. Also the only place where a nick is taken over from an earlier connection.
+the guest's; who says them later is let in by late.py. Also the only place where a nick is taken
+over from an earlier connection.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import signal
 import time
 from contextlib import suppress
 
-from duplex import page, record
+from duplex import answers, page, record
+from duplex.commands import NUMBERS
 from duplex.errors import TranscriptError
 from duplex.roster import HOST, NickError, Taken, new_session, prepare_nick, same_nick
 from duplex.tcp import round_trip
@@ -46,29 +48,30 @@ class Arrival:
         self.session = new_session()
         self._number = number
         self._request = b""
+        self._heard = 0  # lines so far
         self.deadline = 0.0
 
     def welcome(self) -> None:
         """Take a guest's nick, and speak first."""
         self._take_guest_nick()
         here = self._count() + 1
-        self._member.answer(
-            f"welcome to room {self._room.name}: you are {self._member.nick}, {are_here(here)}; "
-            "/help lists the commands"
-        )
+        self._member.notice(answers.welcome(self._room.name, self._member.nick, here))
         self._begin_moment()
 
-    def look_for_request(self, lines: bytes) -> bytes:
-        """What is left of the lines heard without the request, if it is among them."""
-        if self._request:
-            return lines
-        kept = []
-        for line in lines.splitlines(keepends=True):
-            if not self._request and line.startswith(_REQUESTS):
-                self._request = line.rstrip(b"\n")
+    def look_for_request(self, lines: bytes) -> None:
+        """Find the request, if it is among the lines just heard. They are kept with the others."""
+        numbers = range(self._heard + 1, self._heard + 1 + lines.count(b"\n"))
+        self._heard = numbers.stop - 1
+        if b"/" not in lines:
+            return
+        for number, line in zip(numbers, lines.split(b"\n"), strict=False):
+            if line == NUMBERS.encode():
+                self._member.number_answers()
+            elif line.startswith(_REQUESTS) and not self._request:
+                self._request = line
             else:
-                kept.append(line)
-        return b"".join(kept)
+                continue
+            self._member.obeyed.add(number)
 
     def go_on(self) -> None:
         """Enter, if it is time to."""
@@ -78,7 +81,7 @@ class Arrival:
         if self._request:
             request, self._request = self._request.decode(), b""
             self._carry_out(request)
-        elif member.over and not member.lines:
+        elif member.over and member.lines.count(b"\n") == len(member.obeyed):
             member.leave(page.LEFT, "", 0)  # it has only looked whether somebody is there
         elif member.over or time.monotonic() >= self.deadline:
             self._enter(echo=False)
@@ -130,7 +133,7 @@ class Arrival:
                 self._resume(rest.split())
         except NotResumed as error:
             self._member.seat.claims = 0
-            self._member.answer(f"not resumed: {error}")
+            self._member.notice(answers.not_resumed(error))
             self._begin_moment()
 
     def _join(self, wanted: str) -> None:
@@ -139,7 +142,7 @@ class Arrival:
             try:
                 self._take_or_number(free_nick(wanted))
             except NickError as error:
-                member.answer(str(error))
+                member.notice(str(error))
         self._enter(echo=True)
 
     def _take_or_number(self, nick: str) -> None:
@@ -253,7 +256,7 @@ class Arrival:
                 member.seat.state = page.HERE
                 room.page.here += 1
         except TranscriptError as error:
-            member.answer(f"{error}; come back later")
+            member.notice(f"{error}; come back later")
             member.leave(page.LEFT, "", 1)
             return None
         room.tell_log(text)
@@ -261,15 +264,18 @@ class Arrival:
 
     def _begin(self, start: int, offset: int, echo: bool) -> None:
         """Everything up to `offset` was there before."""
-        member, room = self._member, self._room
+        member = self._member
         if echo:
-            key = room.keys.key(member.nick, self.session)
-            member.answer(
-                f"joined {room.name} as {member.nick}: key {key}, offset {start}, "
-                f"end {offset}, {are_here(self._count())}"
-            )
-        member.delivery.follow(start, echo)
-        member.is_here()
+            self._tell_joined(member.nick, start, offset)
+        self._follow(start, echo)
+        member.is_here(offset)
+
+    def _tell_joined(self, nick: str, start: int, end: int) -> None:
+        room, key = self._room, self._room.keys.key(nick, self.session)
+        self._member.notice(answers.joined(room.name, nick, key, start, end, self._count()))
+
+    def _follow(self, start: int, echo: bool) -> None:
+        self._member.delivery.follow(start, echo)
 
     def _count(self) -> int:
         """How many are here."""
@@ -285,7 +291,3 @@ def free_nick(text: str) -> str:
     if same_nick(nick) == HOST:
         raise NickError(f"{HOST} is who keeps this room")
     return nick
-
-
-def are_here(count: int) -> str:
-    return f"{count} is here" if count == 1 else f"{count} are here"

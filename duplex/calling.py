@@ -16,6 +16,7 @@ from __future__ import annotations
 import select
 import socket
 import time
+from contextlib import suppress
 
 from duplex import record
 from duplex.ending import Ending
@@ -175,14 +176,21 @@ class Calling(Talk):
             self.state = PAIR
         elif word == "welcome" and (self._shut or not self.opening.is_whole):
             self.state = GUEST
+            self._answer_child(GUEST)
             self.tell("this is a room, and you are a guest in it: --nick NAME waits to be greeted")
         elif word == "welcome":
             self.state = ROOM
+            self._answer_child(ROOM)
             self._begun = self._own = b""
             self._enter()
             self._on_report(word, reason)
         else:
             super()._on_report(word, reason)
+
+    def _answer_child(self, what: str) -> None:
+        """What this is, which the child has to know before it reads on."""
+        with suppress(OSError):  # if it has ended, the end of its channel will tell
+            self._channel.send(f"{what}\n".encode())
 
     def _enter(self) -> None:
         """It is a room: what has been said, and what waits, is to be said in it."""

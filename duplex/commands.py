@@ -1,10 +1,23 @@
-"""What a line in a room means: something said, or a command.
+"""What a client says in a room, and what it means: something said, or a command.
 
 Shared by the member that carries a line out and by the client that waits for its record, so that
 both read a line alike. Pure computation on safe text; knows no socket and no transcript.
 """
 
 from __future__ import annotations
+
+# What a client says that wants more than nc does; how the room answers stands in answers.py.
+NUMBERS = "/numbers"  # to be told which of its lines each answer answers
+WHO = "/who"
+
+
+def join(nick: str) -> str:
+    return f"/join {nick}"
+
+
+def resume(nick: str, key: str, offset: int) -> str:
+    return f"/resume {nick} {key} {offset}"
+
 
 HELP = (
     "/who: who is here",

@@ -11,6 +11,7 @@ import select
 import time
 from collections import deque
 
+from duplex import answers
 from duplex.bell import SAVED, WAKE_UPS
 from duplex.page import CLOSING, MEMBERS, WATERMARK
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 PRIVATE_LIMIT = 64 * 1024  # bytes for it alone that wait; more is not made until some have gone
 SOON = 64 * 1024  # bytes of records that a line for it alone lets go first
 OWN_LIMIT = 10_000  # stretches of its own records ahead of its offset; it may say more after that
+SAID_EVERY = 16 * 1024  # bytes of records after which a client that numbers is told where it is
 LOOK_AFTER = 2.0  # s from sending to looking whether it has been acknowledged
+_NEVER = 1 << 63  # bytes
 _LOOK_AHEAD = 4096  # bytes read at a time to find a record's end
 
 
@@ -39,6 +42,7 @@ class Delivery:
     def __init__(self, sock: socket.socket, transcript: Transcript, page: Page, seat: Seat) -> None:
         self.offset = 0
         self.echo = False  # it is sent its own records, too
+        self.numbered = False  # it is told which of its lines they are, and where it is
         self.look_at = 0.0  # monotonic, when to look after what was sent; 0: nothing was, since
         self._sock = sock
         self._transcript = transcript
@@ -48,13 +52,24 @@ class Delivery:
         self._private = b""
         self._after = 0  # the offset after which it is to go out
         self._in_private = False  # a part of it has gone out: the rest has to be next
-        self._own: deque[tuple[int, int]] = deque()  # (start, end) of records not to be sent
+        # (start, end, first line, lines) of its own records that are ahead of it
+        self._own: deque[tuple[int, int, int, int]] = deque()
+        self._mark = b""  # what tells whose the next record is, or where: nothing goes before it
+        self._marked = 0  # the offset that it was told last
+        # Where it goes on once it has been told what waits, if that is somewhere else.
+        self._restart: tuple[int] | None = None
 
     def follow(self, offset: int, echo: bool) -> None:
         """Send the records from `offset` on, which is the start of one."""
-        self.offset = self._seat.offset = offset
+        self.offset = self._seat.offset = self._marked = offset
         self.echo = echo
         self._following = True
+
+    def begin_again(self, offset: int) -> None:
+        """With its own records, from `offset` on, as soon as it has been told what waits now."""
+        self.echo = True
+        self._own.clear()
+        self._restart = (offset,)
 
     def tell(self, *lines: str) -> None:
         """Lines for this client alone, without their newlines."""
@@ -70,13 +85,24 @@ class Delivery:
             self._after = self._end if self._following else 0
         self._private += data
 
-    def leave_out(self, start: int, end: int) -> None:
-        """These are the client's own records; it gets them only if it asked for its echo."""
-        if self.echo:
+    def leave_out(self, start: int, end: int, first: int = 0, count: int = 0) -> None:
+        """These are the client's own records, and so many of its lines from `first` on.
+
+        It gets them only if it asked for its echo, and is told of them only if it numbers.
+        """
+        if self.echo and not self.numbered:
             return
-        if self._own and self._own[-1][1] == start:
-            start = self._own.pop()[0]
-        self._own.append((start, end))
+        if self._own:
+            earlier, until, former, many = self._own[-1]
+            if until == start and (former + many == first or not self.numbered):
+                self._own.pop()
+                start, first, count = earlier, former, many + count
+        self._own.append((start, end, first, count))
+
+    def mark(self, start: int, end: int, number: int) -> None:
+        """The event that its late `/join` has come to: no answer is sure to be in that order."""
+        if self.echo:
+            self.leave_out(start, end, number, 1)
 
     @property
     def crowded(self) -> bool:
@@ -96,8 +122,15 @@ class Delivery:
         try:
             while True:
                 self._flush()
-                if self._own:
-                    self._skip_own()
+                if (self._own or self.numbered) and not (self._in_private or self._restart):
+                    self._reach_own()
+                if self._mark:
+                    self._mark = self._mark[self._send(self._mark) :]
+                    self.look_at = self.look_at or time.monotonic() + LOOK_AFTER
+                    continue
+                if self._restart is not None and not self._private:
+                    self.follow(*self._restart, echo=True)
+                    self._restart = None
                 if self._private_is_next():
                     self._in_private = True
                     self._private = self._private[self._send(self._private) :]
@@ -117,7 +150,8 @@ class Delivery:
     @property
     def only_follows(self) -> bool:
         """Whether there is nothing but records to be sent, and none of them to be left out."""
-        return self._following and not self._private and not self._own
+        idle = self._following and not self._private and not self._own
+        return idle and not self._mark and self._restart is None
 
     def tail(self, every: select.epoll, mine: select.epoll, bell: int, budget: Budget) -> bool:
         """The common case: while nothing but rings happens, send what each of them announces.
@@ -133,6 +167,7 @@ class Delivery:
         send, out, source = self._sendfile, self._sock.fileno(), self._transcript.fd
         head, seat, ring = self._page.head, self._seat, [(bell, select.EPOLLIN)]
         offset, look_at, paid_until = self.offset, self.look_at, budget.paid_until
+        mark_at = self._mark_at
         seconds = max(0.0, look_at - clock()) if look_at else -1
         try:
             while listen(seconds, 2) == ring and not head[CLOSING]:
@@ -143,7 +178,7 @@ class Delivery:
                 if self._sealed:
                     raise BlockingIOError
                 now = clock()
-                look_at = look_at or now + LOOK_AFTER
+                look_at = (look_at or now + LOOK_AFTER) if offset < mark_at else now
                 price = head[MEMBERS] / WAKE_UPS  # as Budget.spend
                 paid_until = max(paid_until, now - SAVED * price) + price
                 if now >= look_at or (paid_until > now and pause(paid_until - now, 1)):
@@ -164,9 +199,31 @@ class Delivery:
         """How far records may be sent."""
         return self._page.watermark
 
-    def _skip_own(self) -> None:
-        while self._own and self._own[0][0] <= self.offset:
-            self.offset = max(self.offset, self._own.popleft()[1])
+    @property
+    def _mark_at(self) -> int:
+        """The offset from which on it is to be told where it is."""
+        return self._marked + SAID_EVERY if self.numbered else _NEVER
+
+    def _reach_own(self) -> None:
+        """Tell of its own records that come next, or where it is; and go past what it is spared."""
+        while self._own and self._own[0][0] <= self.offset and not self._mark:
+            start, end, first, count = self._own.popleft()
+            if self.numbered and first:
+                self._tell_where(start, first, count)
+            if not self.echo and not self._go_past(start, end):
+                return
+        due = self.offset >= self._mark_at and self._following and not self._mark
+        if due and self._transcript.is_start(self.offset):
+            self._tell_where(self.offset)
+
+    def _go_past(self, _start: int, end: int) -> bool:
+        """Whether it has got to that end."""
+        self.offset = max(self.offset, end)
+        return True
+
+    def _tell_where(self, offset: int, first: int = 0, count: int = 0) -> None:
+        self._mark += answers.at(offset, first, count)
+        self._marked = offset
 
     def _flush(self) -> None:
         """Send what was taken before, where that can be more than what the socket takes."""
@@ -192,6 +249,9 @@ class Delivery:
         if not self._following:
             return 0
         end = min(self._own[0][0], self._end) if self._own else self._end
+        if self.offset >= self._mark_at and end > self.offset:
+            return self._rest_of_record()
+        end = min(end, max(self._mark_at, self.offset))
         if not self._private:
             return end - self.offset
         if 0 < self._after - self.offset <= SOON:

@@ -12,11 +12,14 @@ What it tells its parent besides what receiving.py lists; the channel is a socke
     .kept PATH                     the transcript that this session has; none without PATH
     .begun                         the connection stands in the transcript: it is no room so far
     .pair                          what the peer said first is no room's welcome
-    .welcome OFFSET COUNT ROOM     a room greets; OFFSET is how far its transcript is known
+    .welcome OFFSET COUNT NICK ROOM
+                                   a room greets; OFFSET is how far its transcript is known, and
+                                   NICK what it calls us for now
     .joined NICK KEY COUNT ROOM    it has let us in
     .current                       all that was recorded before that has been read
     .renamed NICK KEY              it calls us so now
     .late                          it did not wait for us to say who we are: we are a guest there
+                                   (a room of before 0.2)
     .anew REASON                   it does not let us go on from where we were
     .over REASON                   it has closed, or closed us out: the end that follows is the end
     .connection                    (with its descriptor) a new connection; a second descriptor is
@@ -24,12 +27,17 @@ What it tells its parent besides what receiving.py lists; the channel is a socke
     =2026-… <ann> hello            one's own record
     ~! 3 are here: ann, bob, eve   a line for this client alone
 
-and what it is told: `again`, after a loss it has reported.
+and what it is told: `room` or `guest`, of the first welcome; `again`, after a loss it has reported.
+
+What comes before `! joined` is nothing to be kept: a room that has not heard yet who we are sends
+what it sends to a guest, and all of it once more. Only who stays a guest, because it can say no
+more, keeps what it is sent.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 import time
@@ -37,6 +45,7 @@ import time
 from duplex import answers, record, relay
 from duplex.errors import EXIT_OK, DuplexError, UnableToFork
 from duplex.mine import Mine
+from duplex.offset import Offset
 from duplex.process import wait
 from duplex.receiving import Output, Receiving, Stopped
 from duplex.text import visible
@@ -74,10 +83,11 @@ class Following(Receiving):
         self._in_room = False
         self._mine = Mine()
         self._relay: Child | None = None
-        self._offset = 0
+        self._offset = Offset()
         self._before = -1  # what was recorded before we were let in ends here; -1: it has been read
         self._may_resume = False
         self._let_in = False
+        self._is_guest = False  # for good: the parent can say no more
         self._over = False
         self._deadline = time.monotonic() + QUIET
         self._to_parent = Output(self._report.fd, self._report)
@@ -91,7 +101,7 @@ class Following(Receiving):
                 return ending
             self._report.tell(ending)
             try:
-                if self._over or not self._again or not self._told_again():
+                if self._over or not self._again or not self._told():
                     return ""
                 self._connect_again(self._again)
             except Stopped:
@@ -122,8 +132,7 @@ class Following(Receiving):
         if self._greeting is not None:
             return self._look_at_greeting(said) if said else ""
         if self._in_room:
-            self._read(self._receiver.lines(said))
-            return ""
+            return self._read(self._receiver.lines(said))
         return super()._take_said(said)
 
     def _end(self, cut_off: bool) -> None:
@@ -143,7 +152,7 @@ class Following(Receiving):
             if not end:
                 return ""
             if welcome := answers.WELCOME.fullmatch(greeting[:end]):
-                self._enter(welcome["count"].decode(), _shown(welcome["room"]))
+                self._enter(*(_shown(welcome[part]) for part in ("count", "nick", "room")))
                 return self._take_said(greeting[end:])
             if not self._in_room and (refused := answers.REFUSED.fullmatch(greeting[:end])):
                 return f".refused {_shown(refused['why'])}"
@@ -185,32 +194,58 @@ class Following(Receiving):
         if told:
             self._report.warn(told)
 
-    def _enter(self, count: str, room: str) -> None:
+    def _enter(self, count: str, nick: str, room: str) -> None:
         self._greeting = None
-        self._deadline = self._deadline if self._in_room else 0.0
-        self._in_room = True
+        is_first, self._in_room = not self._in_room, True
+        self._deadline = 0.0 if is_first else self._deadline
         self._let_in = False
         self._receiver.limit_lines(RECORD_LIMIT)
-        self._report.tell(f".welcome {self._offset} {count} {room}")
+        self._report.tell(f".welcome {self._offset.at} {count} {nick} {room}")
         if self._pending:
             self._keep(self._pending, room)
             self._pending = None  # of the first, should its name change
+        if is_first:
+            self._is_guest = self._told() == b"guest\n"
 
-    def _read(self, lines: bytes) -> None:
-        """What the room says: records, and between them lines for this client alone."""
+    def _read(self, lines: bytes) -> str:
+        """What the room says: records, and between them lines for this client alone.
+
+        The report of how it ended, or "" to go on.
+        """
         done = 0
         for match in answers.PRIVATE.finditer(lines):
             if match.start() > done:
                 self._on_records(lines[done : match.start()])
+            at = answers.AT.fullmatch(match[0]) if self._let_in else None
+            if at and not self._is_at(int(at["offset"])):
+                return ".lost the room and this side count differently"
             self._on_private(match[0])
             done = match.end()
         if done < len(lines):
             self._on_records(lines[done:])
+        return ""
+
+    def _is_at(self, theirs: int) -> bool:
+        """Whether the room's offset is ours; the user is told if not."""
+        ours = self._offset.at
+        if self._offset.agrees(theirs):
+            return True
+        self._report.warn(
+            f"the room is at offset {theirs}, and this side at {ours}: "
+            f"asking again from {self._offset.at}"
+        )
+        return False
 
     def _on_records(self, records: bytes) -> None:
+        if not (self._let_in or self._is_guest):
+            return
+        if not (records := self._offset.new(records)):
+            if 0 <= self._before <= self._offset.at:
+                self._is_current()
+            return
         self._recording.record(records)
-        if 0 <= self._before - self._offset <= len(records):
-            before = self._before - self._offset
+        if 0 <= self._before - self._offset.at <= len(records):
+            before = self._before - self._offset.at
             if before:  # to the record's end, whatever the room says: a line stays a line
                 before = records.find(b"\n", before - 1) + 1
             self._show_records(records[:before])
@@ -222,44 +257,57 @@ class Following(Receiving):
             self._report.tell(f".over {self._mine.closed}")
 
     def _show_records(self, records: bytes) -> None:
-        for own, part in self._mine.split(records, self._offset):
+        for own, part in self._mine.split(records, self._offset.at):
             if own:
                 self._tell_parent(b"=", part)
             elif self._to_stdout:
                 self._write(self._to_stdout, part)
             else:
                 self._tell_parent(b"", part)
-        self._offset += len(records)
+        self._offset.at += len(records)
 
     def _on_private(self, line: bytes) -> None:
         if joined := answers.JOINED.fullmatch(line):
-            nick, key, room = (joined[part].decode() for part in ("nick", "key", "room"))
-            self._offset, self._before = int(joined["offset"]), int(joined["end"])
-            self._mine.joined(joined["nick"], self._before, resumed=self._may_resume)
-            self._may_resume = self._let_in = True
-            self._deadline = 0.0
-            self._report.tell(f".joined {nick} {key} {int(joined['count'])} {room}")
-            if self._again:
-                self._again.succeeded()
-            if self._offset == self._before:
-                self._is_current()
+            self._on_joined(joined)
             return
         if refused := answers.NOT_RESUMED.fullmatch(line):
             self._may_resume = False
             self._report.tell(f".anew {refused['reason'].decode()}")
             return
-        if renamed := answers.RENAMED.fullmatch(line):
+        if answers.NOT_NUMBERED.fullmatch(line):
+            return  # a room of before 0.2
+        _, _, answer = answers.taken_apart(line)
+        if renamed := answers.RENAMED.fullmatch(answer):
             if renamed["key"]:
                 self._report.tell(f".renamed {renamed['nick'].decode()} {renamed['key'].decode()}")
-            line = b"! you are %b now\n" % renamed["nick"]  # the key is nobody's business
+            # the key is nobody's business
+            without = f"! {answers.renamed(renamed['nick'].decode(), '')}\n".encode()
+            line, answer = line.removesuffix(answer[len(answers.ANSWER) :]), without
+            line += without[len(answers.ANSWER) :]
         elif answers.TOO_LATE.fullmatch(line) and not self._let_in:
             self._report.tell(".late")
-        elif kicked := answers.KICKED.fullmatch(line):
+        elif kicked := answers.KICKED.fullmatch(answer):
             self._over = True
             self._report.tell(f".over {kicked['what'].decode()}")
+        elif answers.NUMBERED_FROM.fullmatch(line):
+            self._offset.is_told = True
         self._tell_parent(b"~", line)
-        if self._to_stdout:
-            self._write(self._to_stdout, line)
+        is_for_us = answers.AT.fullmatch(line) or answers.NUMBERED_FROM.fullmatch(line)
+        if self._to_stdout and not is_for_us:
+            self._write(self._to_stdout, answer)
+
+    def _on_joined(self, joined: re.Match[bytes]) -> None:
+        nick, key, room = (joined[part].decode() for part in ("nick", "key", "room"))
+        self._offset.begin(int(joined["offset"]))
+        self._before = int(joined["end"])
+        self._mine.joined(joined["nick"], self._before, resumed=self._may_resume)
+        self._may_resume = self._let_in = True
+        self._deadline = 0.0
+        self._report.tell(f".joined {nick} {key} {int(joined['count'])} {room}")
+        if self._again:
+            self._again.succeeded()
+        if self._offset.at == self._before:
+            self._is_current()
 
     def _is_current(self) -> None:
         self._before = -1
@@ -277,11 +325,11 @@ class Following(Receiving):
             except Stopped:
                 self._showing = False  # nobody takes it: record what is here, and go
 
-    def _told_again(self) -> bool:
-        """Whether the parent wants the connection made again; it says nothing if not."""
+    def _told(self) -> bytes:
+        """What the parent says, for which it is waited; b"" if that is nothing."""
         fd = self._report.fd
         happened = wait({**self._report.stops, fd: select.POLLIN})
-        return happened.keys() == {fd} and bool(os.read(fd, 64))
+        return os.read(fd, 64) if happened.keys() == {fd} else b""
 
     def _connect_again(self, again: Again) -> None:
         self._sock.close()
@@ -291,6 +339,7 @@ class Following(Receiving):
         self._sock, channel, said = self._new_connection(again)
         self._receiver = channel.receiver
         self._receiver.parted = True
+        self._offset.is_told = False
         self._greeting = b""
         self._deadline = time.monotonic() + HANDSHAKE
         handed = [self._sock]

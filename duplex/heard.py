@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import re
 
-from duplex.answers import HERE, HERE_TOO, NO_ANSWER, NOT_RECORDED, WHO
+from duplex.answers import (
+    AT,
+    HERE,
+    HERE_TOO,
+    NO_ANSWER,
+    NOT_RECORDED,
+    NUMBERED_FROM,
+    taken_apart,
+)
+from duplex.commands import WHO
 from duplex.company import Company
 from duplex.record import parse
 
@@ -38,7 +47,7 @@ class Heard:
 
     def ask_who(self) -> None:
         """Ask who is here, for ourselves."""
-        self._outbox.ask(WHO)
+        self._outbox.ask(f"{WHO}\n".encode())
         self._asked = 1
         self._unnamed = 0
 
@@ -65,18 +74,45 @@ class Heard:
         if line.startswith(b"-"):
             self.calls = True
             return True
-        if NOT_RECORDED.match(line):
-            self._refused(self._outbox.refused())
-            return True
-        if here := HERE.match(line):
-            self._unnamed, self._asked = int(here["count"]) * self._asked, 0
+        if at := AT.fullmatch(line):
+            if at["first"]:
+                first, last = int(at["first"]), int(at["last"] or at["first"])
+                self._refused(self._outbox.expect(first, last))
+            return False
+        if start := NUMBERED_FROM.fullmatch(line):
+            self._outbox.numbered_from(int(start["line"]))
+            return False
+        number, more, answer = taken_apart(line)
+        here, too = HERE.match(answer), HERE_TOO.match(answer)
+        if here:
             self.company.are(int(here["count"]), here["nicks"].decode())
-            self._outbox.answered()
-        elif too := HERE_TOO.match(line):
+        elif too:
             self.company.are_too(too["nicks"].decode())
-        elif not NO_ANSWER.match(line):
+        if number:
+            return self._answered(number, more, answer)
+        if self._outbox.is_numbered:
+            return True  # it answers none of our lines
+        return self._answered_without_number(answer, here, too)
+
+    def _answered(self, number: int, more: bool, answer: bytes) -> bool:
+        """The line of that number is, once there is no `more`. Whether that is to be shown."""
+        line = self._outbox.find(number) if more else self._outbox.done(number)
+        if line and not line.private and NOT_RECORDED.match(answer):
+            self._refused([line])
+        return not (line and line.ours)
+
+    def _answered_without_number(
+        self, answer: bytes, here: re.Match[bytes] | None, too: re.Match[bytes] | None
+    ) -> bool:
+        """By a room of before 0.2: which line it answers is guessed. Whether it is to be shown."""
+        if NOT_RECORDED.match(answer):
+            self._refused(self._outbox.refused())
+        elif here:
+            self._unnamed, self._asked = int(here["count"]) * self._asked, 0
             self._outbox.answered()
-        if found := here or HERE_TOO.match(line):
+        elif not too and not NO_ANSWER.match(answer):
+            self._outbox.answered()
+        if found := here or too:
             hidden = self._unnamed > 0
             self._unnamed -= found["nicks"].count(b", ") + 1
             return not hidden

@@ -14,8 +14,10 @@ import re
 import socket
 import time
 
+from duplex.answers import taken_apart
 from duplex.ending import Ending
 from duplex.errors import EXIT_FAILURE, EXIT_OK
+from duplex.outbox import Disagreement
 from duplex.process import Signals, unblock_signals
 from duplex.resuming import AWAY, LIVE, Resuming
 from duplex.talk import ACK_EVERY, CHUNK, FLUSH
@@ -111,10 +113,13 @@ class Joined(Resuming):
     def _on_line(self, line: bytes) -> bytes:
         kind, rest = line[:1], line[1:]
         if kind == b"~":
-            shown = rest if self.heard.private(rest) else b""
+            shown = taken_apart(rest)[2] if self.heard.private(rest) else b""
         elif kind == b"=":
-            self.heard.own_record(rest)
             shown = rest
+            try:
+                self.heard.own_record(rest)
+            except Disagreement:
+                self._lost("the room takes one line for another")
         elif self.in_room and kind.isdigit():
             self.heard.record(line, live=self.presence == LIVE)
             shown = line

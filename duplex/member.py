@@ -19,12 +19,13 @@ import socket
 import time
 from contextlib import suppress
 
-from duplex import page, record
+from duplex import answers, page, record
 from duplex.address import source_of
 from duplex.arrival import Arrival
 from duplex.bell import Budget
 from duplex.delivery import Delivery
 from duplex.errors import EXIT_OK, Closed, TranscriptError
+from duplex.late import Late
 from duplex.orders import OPERATORS, ORDERS, carry_out
 from duplex.process import EXIT_UNSERVED, wait
 from duplex.rate import Rate
@@ -79,6 +80,9 @@ class Member:
         self.operator = operator
         self.nick = ""
         self.lines = b""  # said, and not carried out yet
+        self.number = 0  # of the line that was carried out last, among all of this connection
+        self.obeyed: set[int] = set()  # the numbers of lines that arrival.py has carried out
+        self.entry, self.entered_as = 0, ""  # the offset of the record of its entry, and its nick
         self.over = False  # the client says no more
         self._receiver: Receiver = channel.receiver if channel else plain.Receiver()
         self.delivery = self._make_delivery(channel.sender if channel else None)
@@ -171,7 +175,12 @@ class Member:
         """Lines for this client alone."""
         self.delivery.tell(*lines)
 
-    def answer(self, text: str) -> None:
+    def answer(self, *texts: str) -> None:
+        """What the line that is being carried out comes to."""
+        self.tell(*answers.answer(texts, self.number if self.delivery.numbered else 0))
+
+    def notice(self, text: str) -> None:
+        """What answers no line."""
         self.tell(f"! {text}")
 
     def called(self, nick: str, mailbox: socket.SocketType) -> None:
@@ -193,22 +202,35 @@ class Member:
         """Whether its rate allows for anything more just now."""
         return self._rate.allowed(1) > 0
 
-    def is_here(self) -> None:
-        """Its entry is recorded."""
+    def late(self) -> Late:
+        """What it does that says `/join` or `/resume` though it is here."""
+        return Late(self)
+
+    def number_answers(self) -> None:
+        """From now on its client is told which of its lines each answer answers."""
+        self.delivery.numbered = True
+        self.notice(answers.numbered_from(self.number + 1))
+
+    def is_here(self, entry: int) -> None:
+        """Its entry is recorded, at that offset."""
         self._arrival = None
+        self.entry, self.entered_as = entry, self.nick
         self.seat.state = page.HERE
         self.room.bell.ring()
 
-    def say(self, lines: bytes) -> None:
-        """Append lines as said by this member, and ring; tell it if that cannot be."""
+    def say(self, lines: bytes, first: int) -> None:
+        """Append lines as said by this member, and ring; tell it if that cannot be.
+
+        `first` is the number of the first of them.
+        """
         try:
             with self.transcript:
                 records = record.said(self.nick, lines, self.transcript.stamp())
                 start = self.write(records)
         except TranscriptError as error:
-            self.not_recorded(lines.count(b"\n"), error.reason)
+            self.not_recorded(first, lines.count(b"\n"), error.reason)
             return
-        self.delivery.leave_out(start, start + len(records))
+        self.delivery.leave_out(start, start + len(records), first, lines.count(b"\n"))
         self.room.bell.ring()
 
     def write(self, records: bytes) -> int:
@@ -220,13 +242,16 @@ class Member:
             raise Closed(self.transcript.path)
         return self.transcript.write(records)
 
-    def not_recorded(self, count: int, reason: str) -> None:
-        """Answer that so many lines were not."""
-        if self.delivery.echo:  # whoever waits for each line's record gets one answer for each
-            self.tell(*[f"! not recorded: {reason}"] * count)
+    def not_recorded(self, first: int, count: int, reason: str) -> None:
+        """Answer that so many lines from `first` on were not."""
+        text = answers.not_recorded(reason)
+        if self.delivery.numbered:
+            for number in range(first, first + count):
+                self.tell(*answers.answer([text], number))
+        elif self.delivery.echo:  # whoever waits for each line's record gets one answer for each
+            self.tell(*[f"! {text}"] * count)
         else:
-            which = "not recorded" if count == 1 else f"{count} lines not recorded"
-            self.answer(f"{which}: {reason}")
+            self.notice(text if count == 1 else f"{count} lines {text}")
 
     def send(self, nick: str, letter: str, done: str) -> None:
         """Put a letter into a mailbox, and answer `done`. Raises Undeliverable."""
@@ -366,7 +391,9 @@ class Member:
             self.delivery.answer(answer)
 
     def _hear(self, lines: bytes) -> None:
-        self.lines += self._arrival.look_for_request(lines) if self._arrival else lines
+        if self._arrival:
+            self._arrival.look_for_request(lines)
+        self.lines += lines
 
     def _speak(self) -> None:
         """Carry out what was said, as far as its rate allows."""
@@ -379,7 +406,7 @@ class Member:
             count = self._rate.allowed(wanted)
             if count == 0:
                 if not self._slowed and (why := self._rate.why_slowly(wanted)):
-                    self.answer(f"slowly: {why}; all will be said")
+                    self.notice(f"slowly: {why}; all will be said")
                     self._slowed = True
                 return
             lines = self.lines
@@ -412,7 +439,7 @@ class Member:
         if kind in (PRIVATE, ANSWER):
             self.tell(text)
         elif kind == KICK:
-            self.answer(f"you were kicked by {text}")
+            self.notice(f"you were kicked by {text}")
             self.leave(page.KICKED, text, DRAIN)
         elif kind == TAKE_OVER:
             self.leave(page.TAKEN_OVER, "", 0)
@@ -420,7 +447,7 @@ class Member:
     def _close(self) -> None:
         """The room is closing: all that is recorded is sent, and then this is over."""
         if waiting := self.lines.count(b"\n"):
-            self.answer(f"{waiting} lines were not said: the room closed")
+            self.notice(f"{waiting} lines were not said: the room closed")
         self.leave(page.CLOSED)
 
     def _send(self) -> None:
@@ -446,7 +473,7 @@ class Member:
                 self._lost()
         if self.delivery.lag > self.room.max_lag and not self.operator:  # may have been suspended
             mib = self.room.max_lag / (1 << 20)
-            self.answer(f"you have fallen more than {mib:g} MiB behind, and are dropped")
+            self.notice(f"you have fallen more than {mib:g} MiB behind, and are dropped")
             self.leave(page.LOST, "fell too far behind")
 
     def _lost(self, reason: str = "connection lost") -> None:

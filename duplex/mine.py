@@ -7,13 +7,15 @@ no socket, no file, and not what was said.
     history, before END of /join     nobody's: an <ann> there is who was ann before
     END of /join                     `* ann entered the room`: own from here on
     `* ann is now bob`, own          own under the new nick
-    OFFSET to END of /resume         own, until somebody else takes the nick there
+    OFFSET to END of /resume         own, until somebody else takes the nick there: enters, is now
+                                     called so, or is back with a key of its own
     END of /resume                   `* ann is back`: own again
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ class Mine:
         self.closed = ""  # "the room closed…", once that is the last record that was read
         self._nick = b""
         self._since = 0  # the offset from which what _nick says is one's own
+        # Where one has come back oneself, as far as that was answered; the last of them are enough.
+        self._ends: deque[int] = deque(maxlen=100)
         self._end = 0  # the END of the last answer: before it somebody else may take the nick
         self._turns: list[tuple[int, bytes]] = []  # from which offset on one is called what
         self._search = _search_for(b"")
@@ -40,6 +44,7 @@ class Mine:
             self._since = end
         self._turns.append((end, nick))
         self._end = end
+        self._ends.append(end)
         self.closed = ""
 
     def split(self, records: bytes, at: int) -> Iterator[tuple[bool, bytes]]:
@@ -77,7 +82,8 @@ class Mine:
                 yield True, match[0]
             elif not match["taken"]:
                 yield True, match[0]
-            elif self._since < at + start < self._end:  # not the entry that made the nick one's own
+            # An `is back` of one's own whose answer was lost has nothing of one's own behind it.
+            elif self._since < at + start < self._end and at + start not in self._ends:
                 self._since = self._end
                 yield False, records[start:]
                 return
@@ -100,6 +106,6 @@ def _search_for(nick: bytes) -> re.Pattern[bytes]:
     name = re.escape(nick)
     return re.compile(
         rb"^\S{24} (?:<%b> .*|\* %b is now (?P<new>\S+)"
-        rb"|\* (?P<taken>%b entered the room .*|\S+ is now %b))\n" % (name, name, name, name),
+        rb"|\* (?P<taken>%b entered the room .*|%b is back .*|\S+ is now %b))\n" % ((name,) * 5),
         re.MULTILINE,
     )

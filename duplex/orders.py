@@ -6,10 +6,11 @@ with `! ` (docs/protocol.md). Knows the commands and the roster, and no socket o
 
 from __future__ import annotations
 
-from duplex import page, record
-from duplex.arrival import are_here, free_nick
+from duplex import answers, page
+from duplex.arrival import free_nick
 from duplex.commands import HELP, HELP_OPERATOR, split
 from duplex.errors import TranscriptError, reason_of
+from duplex.late import rename
 from duplex.roster import HOST, NickError, Taken, Undeliverable, same_nick
 
 TYPE_CHECKING = False
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 HISTORY_LIMIT = 500  # records of one /history
 HISTORY_BYTES = 256 * 1024  # of them at most
-NAMES_A_LINE = 50  # of /who
 # What a command costs beside its own line, in lines, for it makes the room do more than one does:
 BYTES_A_LINE = 1024  # of an answer
 NICK_COST = 9.0  # Unicode's tables, a mailbox made and one removed, and an event for all
@@ -45,7 +45,9 @@ def carry_out(member: Member, lines: bytes) -> bytes:
             _say(member, said)
             said = b""
         member.charge(1)
-        _order(member, name, argument.decode(errors="replace"))
+        member.number += 1
+        if member.number not in member.obeyed:
+            _order(member, name, argument.decode(errors="replace"))
         if not member.may_say:
             break
     if said:
@@ -54,14 +56,16 @@ def carry_out(member: Member, lines: bytes) -> bytes:
 
 
 def _say(member: Member, lines: bytes) -> None:
-    member.charge(lines.count(b"\n"))
-    member.say(lines)
+    first, count = member.number + 1, lines.count(b"\n")
+    member.charge(count)
+    member.number += count
+    member.say(lines, first)
 
 
 def tell(member: Member, lines: list[str]) -> None:
     """An answer that may be long, which costs as much as saying it would."""
     member.charge(sum(map(len, lines)) / BYTES_A_LINE)
-    member.tell(*(f"! {line}" for line in lines))
+    member.answer(*lines)
 
 
 def _order(member: Member, name: str, argument: str) -> None:
@@ -77,59 +81,42 @@ def _help(member: Member, _argument: str) -> None:
 
 
 def _who(member: Member, _argument: str) -> None:
-    tell_who(member, member.room.roster.who())
-
-
-def tell_who(member: Member, names: list[str]) -> None:
-    """Everybody who is here."""
-    lines = []
-    for at in range(0, len(names), NAMES_A_LINE):
-        head = "and" if at else are_here(len(names))
-        lines.append(f"{head}: {', '.join(names[at : at + NAMES_A_LINE])}")
-    tell(member, lines)
+    tell(member, answers.here(member.room.roster.who()))
 
 
 def _nick(member: Member, wanted: str) -> None:
     if member.operator:
         member.answer(f"you keep this room: you stay {HOST}")
         return
-    room, former = member.room, member.nick
     member.charge(NICK_COST)
     try:
         nick = free_nick(wanted)
-        if nick == former:
+        if nick == member.nick:
             member.answer(f"you are {nick}")
             return
-        # Only in the case of its letters another: the mailbox is the same, and stays.
-        mailbox = None
-        if same_nick(nick) != same_nick(former):
-            member.seat.wants(nick)
-            mailbox = room.roster.bind(nick)
+        rename(member, nick)
     except (NickError, Taken) as error:
         member.answer(str(error))
-        return
     except OSError as error:
         member.answer(f"not done: {reason_of(error)}")
-        return
-    try:
-        with member.transcript:
-            at = member.transcript.stamp()
-            member.write(record.event(f"{former} is now {nick}", at))
-            member.seat.nick = nick
     except TranscriptError as error:
-        if mailbox:
-            room.roster.free(nick)
-            mailbox.close()
-        member.answer(f"not recorded: {error.reason}")
-        return
-    if mailbox:
-        room.roster.free(former)
-        member.called(nick, mailbox)
+        member.answer(answers.not_recorded(error.reason))
     else:
-        member.nick = nick
-    room.bell.ring()
-    key = f": key {room.keys.key(nick, member.seat.session)}" if member.delivery.echo else ""
-    member.answer(f"you are {nick} now{key}")
+        keys = member.room.keys
+        key = keys.key(nick, member.seat.session) if member.delivery.echo else ""
+        member.answer(answers.renamed(nick, key))
+
+
+def _join(member: Member, wanted: str) -> None:
+    member.late().join(wanted)
+
+
+def _resume(member: Member, argument: str) -> None:
+    member.late().resume(argument)
+
+
+def _number(member: Member, _argument: str) -> None:
+    member.number_answers()
 
 
 def _msg(member: Member, argument: str) -> None:
@@ -156,7 +143,7 @@ def _history(member: Member, argument: str) -> None:
     end = member.room.page.watermark
     start = member.transcript.back(int(count), end)
     lines = member.transcript.read(start, end, HISTORY_BYTES).decode(errors="replace")
-    tell(member, lines.splitlines())
+    tell(member, lines.split("\n")[:-1] or ["nothing is recorded yet"])
 
 
 def _quit(member: Member, _argument: str) -> None:
@@ -183,7 +170,8 @@ def _ask_host(word: str, needs_address: bool) -> Callable[[Member, str], None]:
             member.answer(f"/{word} takes an ADDRESS")
             return
         try:
-            member.room.roster.tell_host(f"{word} {argument}".encode())
+            number = member.number if member.delivery.numbered else 0
+            member.room.roster.tell_host(f"{word} {number} {argument}".encode())
         except Undeliverable as error:
             member.answer(str(error))
 
@@ -197,6 +185,10 @@ ORDERS: dict[str, Callable[[Member, str], None]] = {
     "msg": _msg,
     "history": _history,
     "quit": _quit,
+    # what nobody types, and so /help does not list
+    "join": _join,
+    "resume": _resume,
+    "numbers": _number,
 }
 OPERATORS: dict[str, Callable[[Member, str], None]] = {
     "kick": _kick,

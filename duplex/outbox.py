@@ -4,13 +4,16 @@ Runs in the parent, which sends. A line stays until it comes back as a record, o
 that it cannot be; so whatever happens to the connection, it is known what has to be said again.
 Pure computation on lines of safe text; knows no socket, no nick and no screen.
 
-    say ─► waiting ─ take ─► sent ─ recorded ─► gone
+    say ─► waiting ─ take ─► sent ─ recorded, done ─► gone
               ▲               │
               └─ say_again ───┤ a connection was lost, and the next has shown all that was recorded
                               └─ give_up ─► what is not known to have arrived
 
-The room takes lines one after another, so a record that is not the first one's tells that those
-before it were answered without one.
+A line's number is its place among all that was sent in this connection. The room says which numbers
+each answer and each of one's own records has (`expect`, `done`). What it has recorded of an earlier
+connection, and of lines that it took before it was asked for numbers, is known by its text and its
+order: the room takes lines one after another, so a record that is not the first one's tells that
+those before it were answered without one. A room of before 0.2 gives no numbers at all.
 """
 
 from __future__ import annotations
@@ -25,16 +28,23 @@ if TYPE_CHECKING:
 
 LIMIT = 1 << 20  # bytes of lines, beyond which nothing more is to be read from the user
 _RENAME = "nick"
+_NEVER = 1 << 62
+
+
+class Disagreement(Exception):
+    """The room's record is not the line that it says it is."""
 
 
 class Line:
     """One line said, and what will tell that the room has taken it."""
 
-    __slots__ = ("renames", "text", "wire")
+    __slots__ = ("number", "ours", "renames", "text", "wire")
 
     def __init__(self, wire: bytes) -> None:
         command, argument = commands.split(wire[:-1])
         self.wire = wire  # as it goes to the room, newline included
+        self.number = 0  # in this connection; 0 while it is not sent, or was in another
+        self.ours = False  # asked by this program, and not by who sits here
         self.renames = command == _RENAME and bool(argument)
         self.text = argument if not command else None  # of its record; None: there will be none
 
@@ -54,6 +64,9 @@ class Outbox:
         self._waiting: deque[Line] = deque()
         self._sent: deque[Line] = deque()
         self._size = 0  # bytes of all lines
+        self._count = 0  # lines sent in this connection
+        self._numbered = _NEVER  # from which one on the room says which it means
+        self._expected = range(0)  # the numbers of one's own records that come next
         self._refused = 0  # answers that a sent line was not recorded: which, its neighbours tell
 
     def __bool__(self) -> bool:
@@ -75,13 +88,19 @@ class Outbox:
 
     def say(self, lines: bytes, *, sent: bool = False) -> None:
         """Whole lines, newline-ended; `sent` if they went to the room before this was one."""
-        into = self._sent if sent else self._waiting
-        into.extend(Line(line + b"\n") for line in lines.split(b"\n")[:-1])
+        for wire in lines.split(b"\n")[:-1]:
+            line = Line(wire + b"\n")
+            if sent:
+                self._number(line)
+            else:
+                self._waiting.append(line)
         self._size += len(lines)
 
     def ask(self, command: bytes) -> None:
         """A command of ours, not the user's, before all that waits."""
-        self._waiting.appendleft(Line(command))
+        line = Line(command)
+        line.ours = True
+        self._waiting.appendleft(line)
         self._size += len(command)
 
     def take(self, size: int) -> bytes:
@@ -89,21 +108,71 @@ class Outbox:
         taken = []
         while self._waiting and size > 0:
             line = self._waiting.popleft()
-            self._sent.append(line)
+            self._number(line)
             taken.append(line.wire)
             size -= len(line.wire)
         return b"".join(taken)
 
+    def passes(self, lines: int) -> None:
+        """So many were sent that are no lines of this outbox."""
+        self._count += lines
+
+    # What the room says with numbers:
+
+    def numbered_from(self, number: int) -> None:
+        """It numbers what answers lines from there on. It has taken those before."""
+        self._numbered = number
+        self._drop_all(lambda line: line.private and 0 < line.number < number)
+
+    @property
+    def is_numbered(self) -> bool:
+        return self._numbered < _NEVER
+
+    def find(self, number: int) -> Line | None:
+        """The sent line with that number, above 0."""
+        return next((line for line in self._sent if line.number == number), None)
+
+    def expect(self, first: int, last: int) -> list[Line]:
+        """One's own records that come next are these lines.
+
+        Returns those from before there were numbers of which no record has come: there is none.
+        """
+        self._expected = range(max(1, first), min(last, self._count) + 1)
+        old = self._drop_all(lambda line: 0 < line.number < self._numbered)
+        return [line for line in old if line.text is not None]
+
+    def done(self, number: int) -> Line | None:
+        """That line is answered, whatever with. Returns it, if it was not crossed off before."""
+        line = self.find(number)
+        if line:
+            self._sent.remove(line)
+            self._drop(line)
+        return line
+
+    # What is recorded:
+
     def recorded(self, text: bytes) -> list[Line]:
-        """One's own record has come, with this text: crosses it off.
+        """One's own record has come, with this text: crosses it off. Raises Disagreement.
 
         Returns the lines before it that will have no record: the room has answered them otherwise.
         """
+        if self._expected:
+            number = self._next()
+            line = self.find(number)
+            if line and line.text != text:
+                raise Disagreement
+            self.done(number)
+            return []
         return self._cross_off(lambda line: line.text == text)
 
     def renamed(self) -> list[Line]:
         """One's own change of nick is recorded. Returns what `recorded` does."""
+        if self._expected:
+            self.done(self._next())
+            return []
         return self._cross_off(lambda line: line.renames)
+
+    # What a room says that gives no numbers:
 
     def answered(self) -> None:
         """An answer to this client alone: the first command has been carried out, or cannot be.
@@ -125,20 +194,22 @@ class Outbox:
         self._refused += 1
         return self._all_refused()
 
+    # When the connection is lost:
+
     def lost(self, untaken: int) -> list[Line]:
         """The connection is: of what was taken last, `untaken` bytes were never sent.
 
         Returns the private commands of which nobody can tell whether they arrived.
         """
         self._refused = 0
+        self._count, self._numbered, self._expected = 0, _NEVER, range(0)
         while self._sent and untaken >= len(self._sent[-1].wire):
             line = self._sent.pop()
             untaken -= len(line.wire)
             self._waiting.appendleft(line)
-        private = [line for line in self._sent if line.private]
-        self._sent = deque(line for line in self._sent if not line.private)
-        for line in private:
-            self._drop(line)
+        private = self._drop_all(lambda line: line.private)
+        for line in self._sent:
+            line.number = 0
         return private
 
     def say_again(self) -> None:
@@ -148,19 +219,27 @@ class Outbox:
 
     def give_up(self) -> list[Line]:
         """Nothing will tell what became of the sent lines. Returns them; the others wait on."""
-        lines = list(self._sent)
-        for line in lines:
-            self._drop(line)
-        self._sent.clear()
         self._refused = 0
-        return lines
+        return self._drop_all(lambda _line: True)
+
+    def _number(self, line: Line) -> None:
+        self._count += 1
+        line.number = self._count
+        self._sent.append(line)
+
+    def _next(self) -> int:
+        number, self._expected = self._expected[0], self._expected[1:]
+        return number
 
     def _cross_off(self, is_it: Callable[[Line], bool]) -> list[Line]:
-        at = next((at for at, line in enumerate(self._sent) if is_it(line)), None)
+        """By what it is: among those that have no number that the room knows."""
+        old = [line for line in self._sent if line.number < self._numbered]
+        at = next((at for at, line in enumerate(old) if is_it(line)), None)
         if at is None:
             return []
-        passed = [self._sent.popleft() for _ in range(at + 1)]
+        passed = old[: at + 1]
         for line in passed:
+            self._sent.remove(line)
             self._drop(line)
         without = [line for line in passed[:-1] if line.text is not None]
         self._refused -= min(self._refused, len(without))
@@ -174,6 +253,14 @@ class Outbox:
             return []
         self.give_up()
         return left
+
+    def _drop_all(self, is_it: Callable[[Line], bool]) -> list[Line]:
+        dropped = [line for line in self._sent if is_it(line)]
+        if dropped:
+            self._sent = deque(line for line in self._sent if not is_it(line))
+            for line in dropped:
+                self._drop(line)
+        return dropped
 
     def _drop(self, line: Line) -> None:
         self._size -= len(line.wire)

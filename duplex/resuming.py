@@ -15,7 +15,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 
-from duplex.answers import WHO
+from duplex import commands
 from duplex.calling import Calling
 from duplex.ending import Ending
 from duplex.errors import EXIT_FAILURE, EXIT_OK
@@ -65,6 +65,9 @@ class Resuming(Calling):
         }
         self._taken = (0, 0)  # bytes of lines taken from the outbox last, and of the same as sent
         self._key = ""
+        self._guest = ""  # what the room calls us until it has let us in
+        self._came_late = False  # it took us for a guest before it heard who we are
+        self._asked_for_numbers = False  # in this connection
         self._resumes = False  # what is waited for is the answer to /resume
         self._was_away = False  # and the user has been told
         self._reason = ""  # why the connection was lost, where this side has seen it
@@ -85,29 +88,34 @@ class Resuming(Calling):
     # Coming in, and coming back:
 
     def _on_welcome(self, reason: str) -> None:
-        offset, count, self.room = reason.split(" ", 2)
+        offset, count, self._guest, self.room = reason.split(" ", 3)
         self.heard.company.are(int(count))
         self._resumes = bool(self._key)
         if self._resumes:
-            self._introduce(f"/resume {self.heard.nick} {self._key} {offset}")
+            self._introduce(commands.resume(self.heard.nick, self._key, int(offset)))
         else:
             if self._was_away:
                 self._give_up()
-            self._introduce(f"/join {self.heard.nick}")
+            self._introduce(commands.join(self.heard.nick))
 
     def _on_anew(self, reason: str) -> None:
         self.tell(f"not resumed: {reason}")
         self._key = ""
         self._resumes = False
         self._give_up()
-        self._introduce(f"/join {self.heard.nick}")
+        self._introduce(commands.join(self.heard.nick))
 
     def _introduce(self, line: str) -> None:
-        self.outgoing += self._sender.send(line.encode() + b"\n")
+        """Ask to be let in, and in each connection once for numbers."""
+        lines = [line] if self._asked_for_numbers else [commands.NUMBERS, line]
+        self._asked_for_numbers = True
+        self.outbox.passes(len(lines))
+        self.outgoing += self._sender.send("".join(f"{line}\n" for line in lines).encode())
         self.pump()
 
     def _on_joined(self, reason: str) -> None:
         nick, self._key, count, self.room = reason.split(" ", 3)
+        self._came_late = nick != self.heard.nick and nick == self._guest
         self.heard.be_called(nick)
         self.heard.company.are(int(count))
         if self._was_away:
@@ -131,6 +139,9 @@ class Resuming(Calling):
     def _on_renamed(self, reason: str) -> None:
         nick, self._key = reason.split(" ")
         self.heard.be_called(nick)
+        if self._came_late:  # and is told now who it is
+            self.tell(f"you are {nick}")
+            self._came_late = False
 
     def _on_over(self, reason: str) -> None:
         self._over = reason
@@ -159,7 +170,7 @@ class Resuming(Calling):
     def _on_lost(self, reason: str) -> None:
         reason, self._reason = self._reason or reason, ""
         for line in self.outbox.lost(self._untaken()):
-            if line.wire != WHO and not self._over:
+            if not line.ours and not self._over:
                 self.tell(f"not known to have been carried out: {line}")
         self.outgoing = b""
         self._taken = (0, 0)
@@ -197,6 +208,7 @@ class Resuming(Calling):
         self._out.setblocking(False)
         self.sock.setblocking(False)
         self._said_end = False
+        self._asked_for_numbers = False
         self._pulse = Pulse(self.sock)
         self._broken = False
         self.presence = JOINING

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 
-from duplex import roster
+from duplex import answers, roster
 from duplex.address import banned_as, names
 
 TYPE_CHECKING = False
@@ -32,6 +33,7 @@ class Wishes:
         self._banned = banned
         self._members = members
         self._mailbox = room.roster.open_control()
+        self._line = 0  # the number of the operator's that is carried out; 0 if it has none
         self._carried_out_by: dict[str, Callable[[str], None]] = {
             "ban": self._ban,
             "unban": self._unban,
@@ -48,19 +50,25 @@ class Wishes:
             letter = self._mailbox.recv(LIMIT).decode(errors="replace")
         except BlockingIOError:
             return
-        word, _, argument = letter.partition(" ")
-        if carry_out := self._carried_out_by.get(word):
+        word, number, argument = [*letter.split(" ", 2), "", ""][:3]
+        if (carry_out := self._carried_out_by.get(word)) and number.isdecimal():
+            self._line = int(number)
             carry_out(argument.strip())
 
+    def _answer(self, text: str) -> None:
+        """What the wish has come to, as that of the operator's line."""
+        (answer,) = answers.answer([text], self._line)
+        with suppress(roster.Undeliverable):  # it is going
+            self._room.roster.send(roster.HOST, f"!{answer}".encode())
+
     def _ban(self, typed: str) -> None:
-        tell = self._room.tell_operator
         try:
             ip = banned_as(typed)
         except ValueError:
-            tell(f"{typed} is not an address")
+            self._answer(f"{typed} is not an address")
             return
         self._banned.add(ip)
-        tell(f"{ip} is banned until the room closes")
+        self._answer(f"{ip} is banned until the room closes")
         for pid, (index, address) in self._members.items():
             if ip not in names(address):
                 continue
@@ -82,12 +90,12 @@ class Wishes:
             ip = typed
         if ip in self._banned:
             self._banned.discard(ip)
-            self._room.tell_operator(f"{ip} may come in again")
+            self._answer(f"{ip} may come in again")
         else:
-            self._room.tell_operator(f"{ip} was not banned")
+            self._answer(f"{ip} was not banned")
 
     def _tell_bans(self, _argument: str) -> None:
-        self._room.tell_operator(f"banned: {', '.join(sorted(self._banned)) or 'nobody'}")
+        self._answer(f"banned: {', '.join(sorted(self._banned)) or 'nobody'}")
 
     def _close(self, why: str) -> None:
         self.closing = f"the room closed{': ' if why else ''}{why}"

@@ -13,7 +13,7 @@ import pytest
 from duplex import commands
 from duplex.answers import PRIVATE
 from duplex.mine import Mine
-from duplex.outbox import LIMIT, Outbox
+from duplex.outbox import LIMIT, Disagreement, Outbox
 from duplex.record import event, parse, said
 
 AT = b"2026-11-24T13:00:00.123Z"
@@ -165,7 +165,10 @@ def test_a_new_nick_of_ones_own_counts_from_its_event() -> None:
     assert own(mine, stream, 0) == [b"<ann> 2", b"* ann is now bob", b"<bob> 4"]
 
 
-@pytest.mark.parametrize("taken", ["ann entered the room (127.0.0.1:7)", "eve is now ann"])
+@pytest.mark.parametrize(
+    "taken",
+    ["ann entered the room (127.0.0.1:7)", "eve is now ann", "ann is back (127.0.0.1:7)"],
+)
 def test_a_nick_that_was_taken_meanwhile_is_not_ones_own_until_one_is_back(taken: str) -> None:
     mine = Mine()
     mine.joined(b"ann", 0, resumed=False)
@@ -188,6 +191,89 @@ def test_a_connection_lost_within_the_history_does_not_hide_ones_own_entry() -> 
     rest = entry + said("ann", b"early\n", AT) + event("ann left", AT)
     mine.joined(b"ann", len(history) + len(rest), resumed=True)
     assert own(mine, history + rest, 0) == [b"<ann> early"]
+
+
+def test_ones_own_way_back_takes_nothing_from_oneself() -> None:
+    """The answer to the first /resume has come, and then the connection was lost."""
+    mine = Mine()
+    mine.joined(b"ann", 0, resumed=False)
+    first = event("ann entered the room (127.0.0.1:1)", AT) + said("ann", b"1\n", AT)
+    assert own(mine, first, 0) == [b"<ann> 1"]
+    mine.joined(b"ann", len(first), resumed=True)
+    away = event("ann is back (127.0.0.1:2)", AT) + said("ann", b"2\n", AT)
+    mine.joined(b"ann", len(first + away), resumed=True)
+    back = event("ann is back (127.0.0.1:3)", AT) + said("ann", b"3\n", AT)
+    assert own(mine, away + back, len(first)) == [b"<ann> 2", b"<ann> 3"]
+
+
+# Numbers
+
+
+def numbered(*lines: str) -> Outbox:
+    """An outbox of a room that numbers, with these lines sent, from 3 on."""
+    box = Outbox()
+    box.passes(2)
+    box.numbered_from(1)
+    box.say("".join(line + "\n" for line in lines).encode())
+    box.take(LIMIT)
+    return box
+
+
+def test_an_answer_crosses_off_the_line_that_it_answers() -> None:
+    box = numbered("/who", "/nick bob", "/who", "said")
+    assert str(box.done(5)) == "/who"
+    box.expect(6, 6)
+    assert box.recorded(b"said") == []
+    assert texts(box) == ["/nick bob"]
+    assert str(box.done(4)) == "/nick bob"
+    assert box.done(4) is None
+    assert not box.awaits_records
+
+
+def test_a_record_that_is_announced_crosses_off_no_other_line_of_the_same_text() -> None:
+    box = numbered("same", "same", "same")
+    box.expect(4, 5)
+    assert box.recorded(b"same") == box.recorded(b"same") == []
+    assert str(box.done(3)) == "same"
+    assert not box
+
+
+def test_a_record_that_is_not_the_line_that_it_is_said_to_be_is_noticed() -> None:
+    box = numbered("one", "two")
+    box.expect(3, 4)
+    with pytest.raises(Disagreement):
+        box.recorded(b"two")
+    box.lost(0)
+    box.say_again()
+    assert box.take(99) == b"one\ntwo\n"
+
+
+def test_lines_from_before_there_were_numbers_are_known_by_their_order() -> None:
+    box = Outbox()
+    box.say(b"one\n/who\nrefused\ntwo\nlost\n", sent=True)
+    box.passes(2)
+    box.numbered_from(6)
+    box.say(b"three\n")
+    box.take(LIMIT)
+    assert box.recorded(b"one") == []
+    assert texts(box.recorded(b"two")) == ["refused"]
+    assert texts(box.expect(8, 8)) == ["lost"]
+    assert box.recorded(b"three") == []
+    assert not box
+
+
+def test_numbers_begin_anew_with_each_connection() -> None:
+    box = numbered("one", "/nick bob", "two")
+    box.lost(0)
+    box.passes(2)
+    box.numbered_from(1)
+    assert box.recorded(b"one") == []
+    assert box.renamed() == []
+    box.say_again()
+    assert box.take(LIMIT) == b"two\n"
+    box.expect(3, 3)
+    box.recorded(b"two")
+    assert not box
 
 
 def test_the_room_is_closed_when_that_is_its_last_record() -> None:

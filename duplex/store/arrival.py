@@ -41,7 +41,7 @@ class SharedArrival(Arrival):
         try:
             super().welcome()
         except OutOfReach as error:
-            self._member.answer(str(error))
+            self._member.notice(str(error))
             self._member.leave(page.LEFT, "", 1)
 
     def go_on(self) -> None:
@@ -49,7 +49,7 @@ class SharedArrival(Arrival):
         try:
             super().go_on()
         except OutOfReach as error:
-            self._member.answer(str(error))
+            self._member.notice(str(error))
             self._member.leave(page.LEFT, "", 1)
 
     def _count(self) -> int:

@@ -1,7 +1,8 @@
 """What one client is sent in a room in a store: the same, but not beyond what is still unknown.
 
-A client that is spared its own records is sent nothing that could stand behind one of them before
-the store has answered where that stands; and where its own stand may be known before they are here.
+A client that is spared its own records, or is told of each, is sent nothing that could stand behind
+one of them before the store has answered where that stands; and where its own stand may be known
+before they are here.
 """
 
 from __future__ import annotations
@@ -22,18 +23,16 @@ class Held(Delivery):
     @property
     def _end(self) -> int:
         watermark = self._page.watermark
-        if self.hold is None or self.echo:
+        if self.hold is None or (self.echo and not self.numbered):
             return watermark
         return min(watermark, max(self.hold, self.offset))  # own records before may be left out
 
-    def _skip_own(self) -> None:
+    def _go_past(self, start: int, end: int) -> bool:
         watermark = self._page.watermark
-        while self._own and self._own[0][0] <= self.offset:
-            start, end = self._own.popleft()
-            self.offset = max(self.offset, min(end, watermark))
-            if end > watermark:
-                self._own.appendleft((max(start, self.offset), end))
-                return
+        self.offset = max(self.offset, min(end, watermark))
+        if end > watermark:
+            self._own.appendleft((max(start, self.offset), end, 0, 0))
+        return end <= watermark
 
 
 class HeldSealed(Held, Sealed):

@@ -12,12 +12,13 @@ from __future__ import annotations
 import select
 import time
 
-from duplex import page
+from duplex import answers, page
 from duplex.member import FLUSH, TAKE_OVER, Member
 from duplex.roster import HOST, Nobody, Taken, same_nick
 from duplex.store.arrival import SharedArrival, bound
 from duplex.store.delivery import Held, HeldSealed
 from duplex.store.entry import said
+from duplex.store.late import SharedLate
 from duplex.store.orders import OPERATORS, ORDERS
 from duplex.store.pen import Pen, new_connection
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from duplex.arrival import Arrival
+    from duplex.late import Late
     from duplex.store.pen import Heard, Request
     from duplex.store.room import SharedRoom
     from duplex.wire import Sender
@@ -67,11 +69,14 @@ class SharedMember(Member):
     def _make_arrival(self, number: int) -> Arrival:
         return SharedArrival(self, number)
 
+    def late(self) -> Late:
+        return SharedLate(self)
+
     # What is said:
 
-    def say(self, lines: bytes) -> None:
+    def say(self, lines: bytes, first: int) -> None:
         """Ask for lines as said by this member; it is told if that cannot be."""
-        self.pen.say(said(self.nick, lines), self.room.page.watermark)
+        self.pen.say(said(self.nick, lines), self.room.page.watermark, first)
         self.delivery.hold = self.pen.hold
 
     def send(self, nick: str, letter: str, done: str) -> None:
@@ -155,16 +160,16 @@ class SharedMember(Member):
             if then:
                 then(heard)
         elif heard.stretch:
-            self.delivery.leave_out(*heard.stretch)
+            self.delivery.leave_out(*heard.stretch, heard.request.first, heard.request.lines)
         elif heard.word == "refused":
             reason = heard.rest[0].decode(errors="replace") if heard.rest else "the store refuses"
-            self.not_recorded(heard.request.body.count(b"\n"), reason)
+            self.not_recorded(heard.request.first, heard.request.lines, reason)
         elif heard.word == "moved":
             self._has_moved()
 
     def _hear_all(self, word: str) -> None:
         if word == "!out" and not self._told:
-            self.answer(f"{AWAY}; lines wait")
+            self.notice(f"{AWAY}; lines wait")
         elif word == "!swept" and not self._arrival and not self.leaving:
             self._come_again()
         self._told = word == "!out"
@@ -197,7 +202,7 @@ class SharedMember(Member):
             return
         if nick != self.nick:
             self.rename(nick)
-            self.answer(f"you are {nick} now")
+            self.notice(answers.renamed(nick, ""))
         self.pen.go_on()
 
     def call(self, operation: str, *words: str) -> Heard | None:
@@ -231,9 +236,9 @@ class SharedMember(Member):
         """This host is closing: the client goes on elsewhere, or comes again."""
         waiting = self.lines.count(b"\n") + self.pen.drop()
         if waiting and not self.delivery.echo:  # who can resume says them again
-            self.answer(f"{waiting} lines were not said: this host closes")
+            self.notice(f"{waiting} lines were not said: this host closes")
         if not self.delivery.echo:
-            self.answer("this host of the room closes; come again")
+            self.notice("this host of the room closes; come again")
         self.leave(page.CLOSED, "", FLUSH)
 
 

@@ -5,7 +5,7 @@ Runs in the member. The texts are those of orders.py.
 
 from __future__ import annotations
 
-from duplex import orders
+from duplex import answers, orders
 from duplex.arrival import free_nick
 from duplex.record import event
 from duplex.roster import HOST, NickError, Taken, same_nick
@@ -25,7 +25,7 @@ def _who(member: SharedMember, _argument: str) -> None:
             member.answer(f"not done: {b' '.join(heard.rest).decode(errors='replace')}")
             return
         names = [name.decode(errors="replace") for name in heard.rest]
-        orders.tell_who(member, sorted(names, key=str.casefold))
+        orders.tell(member, answers.here(sorted(names, key=str.casefold)))
 
     member.ask("who", then=then)
 
@@ -56,14 +56,14 @@ def _nick(member: SharedMember, wanted: str) -> None:
             member.answer(str(Taken(nick)))
         else:
             reason = b" ".join(heard.rest).decode(errors="replace") or "try again"
-            member.answer(f"not recorded: {reason}")
+            member.answer(answers.not_recorded(reason))
 
     def copied() -> None:
         """The answer stands behind the record."""
         member.rename(nick)
         keys = member.room.keys
-        key = f": key {keys.key(nick, member.seat.session)}" if member.delivery.echo else ""
-        member.answer(f"you are {nick} now{key}")
+        key = keys.key(nick, member.seat.session) if member.delivery.echo else ""
+        member.answer(answers.renamed(nick, key))
 
     member.ask("claim", nick, same_nick(nick), text, then=then)
 

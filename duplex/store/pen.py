@@ -31,7 +31,7 @@ _ADD = b"add"
 class Request:
     """`at` is the watermark when it was first asked for: what is said stands behind that."""
 
-    __slots__ = ("at", "body", "number", "of", "operation", "sent", "words")
+    __slots__ = ("at", "body", "first", "number", "of", "operation", "sent", "words")
 
     def __init__(self, operation: bytes, number: int, words: list[bytes], body: bytes, at: int):
         self.operation = operation
@@ -40,7 +40,13 @@ class Request:
         self.body = body
         self.at = at
         self.of = b""
+        self.first = 0  # of the client's lines that are said: the number of the first
         self.sent = False  # its length is no longer free
+
+    @property
+    def lines(self) -> int:
+        """How many are said."""
+        return self.body.count(b"\n")
 
     def message(self, connection: bytes, session: bytes) -> bytes:
         head = [self.operation, self.of or connection, session]
@@ -118,15 +124,19 @@ class Pen:
         """
         return next((request.at for request in self._unanswered() if request.body), None)
 
-    def say(self, body: bytes, at: int) -> None:
-        """Lines without stamps (entry.said); `at` is the watermark."""
+    def say(self, body: bytes, at: int, first: int = 0) -> None:
+        """Lines without stamps (entry.said); `at` is the watermark, `first` the first one's number
+        among all that the client has said."""
         last = self._queue[-1] if self._queue else None
-        if last and last.body and not last.sent and len(last.body) + len(body) <= BODY_LIMIT:
+        fits = last and last.body and not last.sent and len(last.body) + len(body) <= BODY_LIMIT
+        if last and fits and (last.first + last.lines == first or not first):
             last.body += body
             return
         for piece in pieces(body):
             self._number += 1
             self._queue.append(Request(_ADD, self._number, [], piece, at))
+            self._queue[-1].first = first
+            first += self._queue[-1].lines if first else 0
         self._send_next()
 
     def ask(self, operation: str, *words: str, urgent: bool = False, of: str = "") -> Request:

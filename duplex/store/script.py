@@ -328,13 +328,21 @@ end
 
 if op == 'resume' then
   local nick, key, text = ARGV[9], ARGV[10], ARGV[11]
-  if person.e then return {'ok', tonumber(person.e), here()} end
+  if person.e and person.s == session then return {'ok', tonumber(person.e), here()} end
   local other = call('HGET', sessions, session)
   local former = other and other ~= connection and get(other)
   if former and tonumber(former.t) > tonumber(person.t) then return {'later'} end
   local holder = call('HGET', nicks, key)
   if holder and holder ~= connection and holder ~= other then return {'taken'} end
-  local start = event({text})
+  local start
+  if person.e then -- it has been here as a guest
+    local left = person.n .. ' left'
+    start = event({left, text}) + #left + 3 + %(head)d
+    if call('HGET', sessions, person.s) == connection then call('HDEL', sessions, person.s) end
+    call('HINCRBY', room, 'here', -1)
+  else
+    start = event({text})
+  end
   if former then
     remove(other, former)
     if former.h ~= host then post(former, 't' .. other, '') end

@@ -10,6 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from duplex.following import RECORD_LIMIT, Following
 from duplex.heard import Heard
 from duplex.joined import Joined
 from duplex.mine import Mine
-from duplex.outbox import Outbox
+from duplex.outbox import Disagreement, Outbox
 from duplex.receiving import Output, Report
 from duplex.recording import Recording
 from duplex.terminal.face import Face
@@ -40,7 +41,7 @@ ADDED = 4096  # bytes that a line shown may be longer than a record
 _REPORT = re.compile(
     r"\.(begun|pair|current|late|bye|left|stopped|connection)"
     r"|\.(refused|anew|over|lost|tampered) .*|\.answer ([0-9a-f]{2})+|!.*"
-    r"|\.kept .*|\.welcome \d+ \d+ .+|\.joined [^ ]+ [^ ]+ \d+ .+|\.renamed [^ ]+ [^ ]+"
+    r"|\.kept .*|\.welcome \d+ \d+ [^ ]+ .+|\.joined [^ ]+ [^ ]+ \d+ .+|\.renamed [^ ]+ [^ ]+"
 )
 _LINE = re.compile(f"{STAMP} .*|[=~].*".encode())  # what is handed on: a record, or marked
 
@@ -102,6 +103,8 @@ class Client:
         self.parent = Joined(sock, plain.channel(), "server:5000", options, *more)
         self.parent.tell = is_safe_line  # type: ignore[method-assign]
         self.parent._channel = sock
+        self._is = ""
+        self.parent._answer_child = self._tell_child  # type: ignore[method-assign]
         self.parent._on_screen = on_screen
         painter = Painter(lambda: COLUMNS)
         self._face, self._face_of_pair = RoomFace(self.parent, painter), Face(self.parent, painter)
@@ -113,6 +116,7 @@ class Client:
             verbatim=False,
         )
         self.child.prepare(b"2026-11-23T23:34:31.123Z * connected\n", None, on_screen=on_screen)
+        self.child._told = lambda: f"{self._is}\n".encode()  # type: ignore[method-assign]
         self.child._to_parent = _Output(self._handed_on)
         self.child._to_stdout = None if on_screen else _Output(self._shown)
 
@@ -128,6 +132,9 @@ class Client:
                 child._report.tell(".connection")
             if not self._until_end(part, size) or not child._in_room or child._over:
                 return
+
+    def _tell_child(self, what: str) -> None:
+        self._is = what
 
     def close(self) -> None:
         for sock in {self.parent.sock, self.parent._out}:
@@ -225,7 +232,8 @@ def _heard(_directory: Path) -> Check:
             elif kind == 3:
                 box.take(len(line) * 8)
             elif kind == 4:
-                heard.own_record(line)
+                with suppress(Disagreement):
+                    heard.own_record(line)
             elif kind == 5:
                 heard.record(line, live=True)
             elif kind < 9:
@@ -299,6 +307,9 @@ _LINES = [
         b"! and: dan\n",
         b"! not recorded: full\n",
     ),
+    *(b"! numbered from line 1\n", b"! [3] you are bob now: key 00fe\n", b"! [4+] 1 is here: a\n"),
+    *(b"! at 0: 1-2\n", b"! at 39: 2\n", b"! at 39\n", b"! [9] not recorded: full\n", b"! [1] \n"),
+    *(b"! there is no command /numbers; so\n", b"! at %d: 0-%d\n" % (10**17, 10**17)),
     *(b"! you are bob now: key 00fe\n", b"! you are ann now\n", b"! not resumed: gone\n"),
     *(b"! there is no command /join; so\n", b"! you were kicked by host: \x1b[31m\n", b"!\n"),
     *(b"! slowly: 20 lines a second; all will be said\n", b"! no\n", b"=own\n", b"~not\n"),
@@ -312,6 +323,7 @@ _TALKS = [
     [b"\x0d\0", _JOINED % (len(_LINES[0]) * 2), *_LINES[:2], _ENTERED, *_LINES[11:16]],
     [b"\x09\7", _JOINED % 0, _ENTERED, _LINES[1], CUT, _WELCOME, _JOINED % 76, *_LINES[7:9]],
     [b"\x0c\1", _JOINED % 0, _ENTERED, *_LINES[9:24]],
+    [b"\x0c\1", b"! numbered from line 1\n", _JOINED % 0, b"! at 0: 2\n", _ENTERED, b"! at 4\n"],
     [b"\x0b\5", b"! there is no command /join; /help lists them\n", *_LINES[:3]],
     [b"\5\0", b"hello\n", b"I am no room\n", b"\xff\xfd\x06", b"bye\n"],
     [b"\1\0", b"! the room is full: 9 are here (--max-members)\n"],
@@ -334,6 +346,8 @@ _ACTS = [
     *(b"\4" + _AT + b"<ann> hello\n", b"\4" + _AT + b"* ann is now bob\n", b"\x0a\n", b"\x09xx\n"),
     *(b"\5" + _AT + b"<bob> ann: hi\n", b"\5" + _AT + b"* eve left\n", b"\x0b\n"),
     *(b"\6! 3 are here: ann, bob\n", b"\6! and: eve\n", b"\7! not recorded: full\n", b"\6! no\n"),
+    *(b"\6! numbered from line 3\n", b"\6! at 39: 1-3\n", b"\6! [2] no\n", b"\6! [2+] x\n"),
+    *(b"\6! [1] not recorded: full\n", b"\6! [3] 1 is here: ann\n", b"\6! at 7\n"),
     *(b"\6-bob- psst\n", b"\6! you are bob now\n", b"\6! %d are here: x\n" % 10**30),
 ]
 

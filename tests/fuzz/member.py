@@ -29,7 +29,7 @@ _ADDED = 4096  # bytes that an answer may be longer than a record
 _TO_CLIENT = re.compile(rf"(?:! |-\S+- |{STAMP} ).*")
 _EVENT = re.compile(r"(\S+) (?:entered the room \(.*\)|is back \(.*\)|is now (\S+))")
 _LETTER = re.compile(r"-(-\S+- .*)|k(.*)|t")
-_WISH = re.compile(r"(?:ban|unban) (.+)|bans ?.*|close ?(.*)")
+_WISH = re.compile(r"(?:ban|unban) \d+ (.+)|bans \d+ .*|close \d+ (.*)")
 _NO_TIMING_MARK = b"\xff\xfc\x06"
 SECRET = b"s" * 32
 MOMENT = 0.005  # s: who says a request that is refused, and ends, is waited for so long
@@ -222,6 +222,9 @@ _SEEDS = [
     [b"\0", b"/join ann\n", b"hi\n", b"/history 3\n", b"/nick Ann\n", b"//x\n", b"/help\n", b"bye"],
     [b"\0", _RESUME, b"back\n", b"/nick bob\n", b"/msg ann x\n", b"/history\n", b"\xff\xfd\x06"],
     [b"\0", b"/resume eve KEY 0\n", b"/join eve\n", b"/nick EVE\n", b"/nick host\n"],
+    [b"\0", b"/numbers\n", b"/join ann\n", b"hi\n", b"/who\n", b"/history\n", b"/nick z\n"],
+    [b"\2", b"hi\n", b"/who\n", b"/numbers\n", b"/join ann\n", b"/join b\n", _RESUME],
+    [b"\2", b"hi\n", b"/numbers\n", _RESUME, b"x\n", b"/who\n"],
     [b"\1", b"/join\n", b"/kick eve out\n", b"/ban 127.0.0.1\n", b"/bans\n", b"/unban ::1\n"],
     [b"\1", b"/kick guest-3\n", b"/close so late\n", b"/kick host\n", b"/nick x\n", b"/ban\n"],
     [b"\0", b"/nick ", "größe ｅｖｅ e\u0301ve ß".encode(), b"\n", b"/msg a b\n", b"/ME x\n"],

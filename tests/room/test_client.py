@@ -79,7 +79,7 @@ def test_a_room_that_greets_late_is_a_room_all_the_same(duo: Duo) -> None:
             assert heard.readline() == "early\n"
             time.sleep(0.5)  # longer than it waits before it takes the other side for a person
             room.sendall(b"! welcome to room 9: you are guest-1, 1 is here; /help lists them\n")
-            assert heard.readline() == "/join ann\n"
+            assert heard.readline() + heard.readline() == "/numbers\n/join ann\n"
             room.sendall(b"! joined 9 as ann: key k, offset 0, end 0, 1 is here\n")
             room.sendall(b"2026-11-24T13:00:00.123Z * ann entered the room (x)\n")
             client.type("later\n")
@@ -102,13 +102,35 @@ def test_whoever_was_taken_for_a_guest_comes_again(duo: Duo) -> None:
             room, _ = listener.accept()
             with room, room.makefile(encoding="utf-8") as heard:
                 room.sendall(b"! welcome to room 9: you are guest-1, 1 is here; /help lists them\n")
-                assert heard.readline() == "/join ann\n"
+                assert heard.readline() + heard.readline() == "/numbers\n/join ann\n"
                 room.sendall(f"! {answer}\n".encode())
                 if "joined" in answer:
                     client.type("quit\n")
                 assert heard.read() == ""
         assert client.status() == 0
         assert "connection lost: the room's greeting was answered too late" in client.err
+
+
+def test_a_room_of_before_0_2_knows_no_numbers_and_is_talked_to_without(duo: Duo) -> None:
+    at = b"2026-11-24T13:00:00.123Z"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = connect(duo, listener.getsockname()[1], "--nick", "ann")
+        room, _ = listener.accept()
+        with room, room.makefile(encoding="utf-8") as heard:
+            room.sendall(b"! welcome to room 9: you are guest-1, 1 is here; /help lists them\n")
+            assert heard.readline() + heard.readline() == "/numbers\n/join ann\n"
+            room.sendall(b"! joined 9 as ann: key k, offset 0, end 0, 1 is here\n")
+            room.sendall(b"! there is no command /numbers; /help lists them, //\xe2\x80\xa6 says\n")
+            room.sendall(at + b" * ann entered the room (x)\n")
+            client.type("/who\nhello\nrefused\n")
+            client.end_input()
+            assert [heard.readline() for _ in range(3)] == ["/who\n", "hello\n", "refused\n"]
+            room.sendall(b"! 1 is here: ann\n" + at + b" <ann> hello\n! not recorded: full\n")
+            assert heard.read() == ""
+        assert client.status() == 1
+    assert "/numbers" not in client.out.decode() + client.err
+    assert b"! 1 is here: ann\n" in client.out
+    assert client.err.count("not recorded by the room") == 1
 
 
 def test_a_greeting_after_the_end_of_what_is_said_makes_a_guest(duo: Duo) -> None:
@@ -379,7 +401,7 @@ def test_what_was_said_before_quit_is_said_though_the_room_lets_us_in_slowly(duo
         sock.settimeout(DEADLINE)
         sock.sendall(b"! welcome to room slow: you are guest-1, 1 is here; /help\n")
         heard = sock.recv(4096)
-        assert heard == b"/join ann\n"
+        assert heard == b"/numbers\n/join ann\n"
         sock.sendall(b"! joined slow as ann: key k, offset 0, end %d, 1 is here\n" % len(entry))
         until(lambda: "you are ann" in client.err)
         sock.sendall(entry)

@@ -62,9 +62,9 @@ def test_what_is_said_holds_back_at_once() -> None:
     """Not only when the store is heard: the mirror may be faster."""
     member = SharedMember.__new__(SharedMember)
     asked: list[tuple[bytes, int]] = []
-    pen = SimpleNamespace(say=lambda body, at: asked.append((body, at)), hold=7)
+    pen = SimpleNamespace(say=lambda body, at, _first: asked.append((body, at)), hold=7)
     room, delivery = SimpleNamespace(page=SimpleNamespace(watermark=7)), SimpleNamespace(hold=None)
     vars(member).update(pen=pen, nick="ann", room=room, delivery=delivery)
-    member.say(b"hello\n")
+    member.say(b"hello\n", 1)
     assert [at for _, at in asked] == [7]
     assert delivery.hold == 7

@@ -398,3 +398,54 @@ def test_a_helper_that_stands_still_is_followed_by_another(rooms: Rooms, kind: s
     bob.sees("<ann> hello")
     until(lambda: f"the {kind} stood still; there is another\n" in site.host.err)
     assert site.end() == 0
+
+
+def test_numbers_are_told_in_every_room(rooms: Rooms) -> None:
+    one, two = rooms.open(), rooms.open()
+    eve, ann = two.client("eve"), one.client()
+    ann.say("/numbers", "/join ann", "one", "/msg eve psst", "two", "/who", "/nick bob", "three")
+    ann.sees("! joined lobby as ann")
+    assert ann.sees("! [4]") == "! [4] you told eve: psst"
+    assert ann.sees("! [6]") == "! [6] 2 are here: ann, eve"
+    ann.sees("! [7] you are bob now: key ")
+    ann.sees("<bob> three")
+    eve.sees("<bob> three")
+    heard = re.sub(rb"^! \[.*\n", b"", ann.heard, flags=re.MULTILINE)  # answers come anywhere
+    at = dict(re.findall(rb"^! at \d+: ([\d-]+)\n\S+ ([<*].*)$", heard, re.MULTILINE))
+    assert at == {
+        b"3": b"<ann> one",
+        b"5": b"<ann> two",
+        b"8": b"<bob> three",
+    }
+    for found in re.finditer(rb"^! at (\d+).*\n(.*\n)", heard, re.MULTILINE):
+        assert one.log.read_bytes()[int(found[1]) :].startswith(found[2])
+
+
+def test_who_says_late_what_it_is_is_let_in_on_any_host(rooms: Rooms) -> None:
+    one, two = rooms.open(), rooms.open()
+    eve = two.client("eve")
+    ann = one.client()
+    ann.sees("* guest-2 entered")
+    ann.say("as a guest", "/join ann", "as ann")
+    end = int(re.search(r"as guest-2: .* end (\d+)", ann.sees("! joined"))[1])
+    key = ann.sees("! you are ann now: key ").split()[-1]
+    ann.sees("<guest-2> as a guest")
+    ann.sees("* guest-2 is now ann")
+    ann.sees("<ann> as ann")
+    eve.sees("<ann> as ann")
+    again = two.client()
+    again.sees("* guest-3 entered")
+    again.say(f"/resume ann {key} {end}", "back")
+    assert f"offset {end}, " in again.sees("! joined lobby as ann: ")
+    for text in ("<guest-2> as a guest", "<ann> as ann", "* guest-3 left", "* ann is back"):
+        again.sees(text)
+    again.sees("<ann> back")
+    eve.sees("<ann> back")
+    ann.reads_to_the_end()
+    eve.say("/who")
+    assert eve.sees("are here") == "! 2 are here: ann, eve"
+    again.close()
+    eve.sees("* ann left")
+    eve.say("/who")
+    assert eve.sees("is here") == "! 1 is here: eve"
+    rooms.are_same()
