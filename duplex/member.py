@@ -145,7 +145,7 @@ class Member:
         self.seat.end(page.LOST, reason)
         self._leave_by = time.monotonic() + DRAIN
         with suppress(*LACKS):
-            self.answer(unserved(error))
+            self.notice(unserved(error))
             self._send()
             while not self._has_ended() and wait({self.sock.fileno(): select.POLLOUT}, DRAIN):
                 self._blocked = False

@@ -44,10 +44,11 @@ def carry_out(member: Member, lines: bytes) -> bytes:
         if said:
             _say(member, said)
             said = b""
-        member.charge(1)
         member.number += 1
-        if member.number not in member.obeyed:
-            _order(member, name, argument.decode(errors="replace"))
+        if member.number in member.obeyed:  # before it was here, and at no cost
+            continue
+        member.charge(1)
+        _order(member, name, argument.decode(errors="replace"))
         if not member.may_say:
             break
     if said:
