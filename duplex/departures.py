@@ -61,21 +61,19 @@ class Departures:
         heir = self._heir(seat) if was_here and seat.ending == page.TAKEN_OVER else None
         event = how_it_left(seat, status) if was_here and seat.nick != roster.HOST else ""
         kept = self._kept.pop(seat.pid, "")
-        if kept and seat.state != page.HERE and not closing:
-            event, nicks = f"{kept} {NOT_BACK}", [*nicks, kept]
-        elif event and not heir:
-            event = f"{seat.nick} {event}"
-        else:
-            event = ""
-        if event:
-            self.unrecorded.append(event)
+        events = [f"{seat.nick} {event}"] if event and not heir else []
+        if kept and (seat.state != page.HERE or seat.claims) and not closing:
+            events.append(f"{kept} {NOT_BACK}")
+            nicks = [*nicks, kept]
+        if events:
+            self.unrecorded += events
             self._nicks += nicks
             nicks = []  # only then: who comes back with it is recorded after this
         elif heir:
             self._kept[heir.pid], heir.inherits = seat.nick, 1
             nicks = [nick for nick in nicks if not same(nick, seat.nick)]
         seat.clear()
-        if was_here or event:
+        if was_here or events:
             self.record()
         self._free(nicks)
 
@@ -83,7 +81,8 @@ class Departures:
         """The last of those who are coming to take over what was said here, and the nick."""
         heirs = [
             other
-            for other in self._room.page.taken(page.COMING)
+            for state in (page.COMING, page.HERE)  # as a guest (late.py)
+            for other in self._room.page.taken(state)
             if other.claims == seat.session and any(same(nick, seat.nick) for nick in other.nicks)
         ]
         return max(heirs, key=lambda heir: heir.number, default=None)

@@ -57,6 +57,7 @@ class Late(Arrival):
         try:
             self._resume(argument.split())
         except NotResumed as error:
+            self._member.seat.claims = 0
             self._member.notice(answers.not_resumed(error))
 
     def _rename(self, wanted: str) -> str:

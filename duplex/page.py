@@ -46,7 +46,7 @@ class Seat(ctypes.Structure):
         ("_address", ctypes.c_char * 72),
         ("_reason", ctypes.c_char * 256),
         ("connection", ctypes.c_uint64),  # in the store, where the room has one; 0: none yet
-        ("claims", ctypes.c_uint64),  # the session it takes over while it is COMING; 0: none
+        ("claims", ctypes.c_uint64),  # the session that it is about to take over; 0: none
         ("inherits", ctypes.c_uint32),  # 1, written by the host: the nick it wants is kept for it
     )
 
