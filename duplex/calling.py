@@ -20,11 +20,11 @@ from contextlib import suppress
 
 from duplex import record
 from duplex.ending import Ending
-from duplex.errors import EXIT_FAILURE, DuplexError, TranscriptError
+from duplex.errors import EXIT_FAILURE, EXIT_OK, DuplexError, TranscriptError
 from duplex.opening import Opening
 from duplex.process import wait
 from duplex.talk import CHUNK, Talk
-from duplex.tcp import round_trip
+from duplex.tcp import acknowledged, round_trip
 from duplex.transcript import Transcript
 
 TYPE_CHECKING = False
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 HOLD, ROUND_TRIPS = 0.1, 4  # s, and round trips besides, that a room has for its welcome
 HOLD_EXPLICIT = 5.0  # s, where --nick says that a room is expected
+CONFIRM = 0.5  # s, and round trips besides, in which what was said first may be refused
 HOLD_SCREEN = 0.5  # s at most, that a screen waits for it
 
 UNKNOWN, GUESSED, PAIR, GUEST, ROOM = "unknown", "guessed", "pair", "guest", "room"
@@ -71,6 +72,10 @@ class Calling(Talk):
         self._kept_in: str | None = None  # the room's, which only the child writes
         hold = HOLD + ROUND_TRIPS * round_trip(sock)
         self._hold_until = time.monotonic() + (HOLD_EXPLICIT if options.explicit else hold)
+        self._unsure = True  # whoever answers has taken nothing that was said so far
+        self._acknowledged = 0  # bytes, before the first was said
+        self._confirmed_at = 0.0  # when the first that was said is taken to be; monotonic
+        self._pastes: list[tuple[bytes, bool]] = []  # what waits behind `opening`; is it text?
         self._channel: socket.socket  # to the child
         self._handed: list[int] = []  # descriptors that the child has handed over
 
@@ -116,10 +121,20 @@ class Calling(Talk):
     # What is typed:
 
     def say(self, data: bytes) -> None:
-        if self.state == UNKNOWN and self.sending:
-            self._send(self.opening.feed(data))
-        else:
+        if self.state != UNKNOWN or not self.sending:
             super().say(data)
+        elif self._pastes:
+            self._pastes.append((data, False))
+        else:
+            lines = self.opening.feed(data)
+            self._echo(lines)
+            self._send(lines)
+
+    def say_text(self, lines: bytes) -> None:
+        if self.state != UNKNOWN or not self.sending:
+            super().say_text(lines)
+        else:  # a line of it could mean one thing to a person, and another in a room
+            self._pastes.append((lines, True))
 
     def stop_saying(self) -> None:
         if self.state == UNKNOWN:
@@ -141,9 +156,38 @@ class Calling(Talk):
     # Time, and what the child finds out:
 
     def due(self) -> float | None:
-        if self.state == UNKNOWN:
-            return max(0.0, self._hold_until - time.monotonic())
-        return super().due()
+        moments = [self._hold_until] if self.state == UNKNOWN else []
+        if self._unsure and self._confirmed_at > time.monotonic():
+            moments.append(self._confirmed_at)
+        dues = [max(0.0, moment - time.monotonic()) for moment in moments]
+        if (due := super().due()) is not None:
+            dues.append(due)
+        return min(dues, default=None)
+
+    def look(self) -> None:
+        super().look()
+        over = self._unsure and 0 < self._confirmed_at <= time.monotonic()
+        # What a pipe says is more than can be kept.
+        if over and (not self.by_hand or acknowledged(self.sock) > self._acknowledged):
+            self._confirm()
+
+    def _echo(self, lines: bytes) -> None:
+        """A port that is protected refuses who is not, after the first that he has said."""
+        if not self._unsure or self.in_room:
+            super()._echo(lines)
+        elif lines:
+            self.unconfirmed += lines if self.by_hand else b""
+            if not self._confirmed_at:
+                wait = CONFIRM + ROUND_TRIPS * round_trip(self.sock)
+                self._confirmed_at = time.monotonic() + wait
+                self._acknowledged = acknowledged(self.sock)
+
+    def _confirm(self) -> None:
+        """What was said is taken by whoever is there."""
+        said, self.unconfirmed, self._unsure = self.unconfirmed, b"", False
+        super()._echo(said)
+        if not self._begun:
+            self._record_beginning(b"")
 
     def check_pulse(self) -> None:
         if self.state == UNKNOWN and time.monotonic() >= self._hold_until:
@@ -159,6 +203,9 @@ class Calling(Talk):
         """What was typed until it was known how to say it, its end included."""
         ended, self.sending = not self.sending, True
         self.say(data)
+        pastes, self._pastes = self._pastes, []
+        for waiting, is_text in pastes:
+            (self.say_text if is_text else self.say)(waiting)
         if ended:
             self.stop_saying()
 
@@ -166,14 +213,18 @@ class Calling(Talk):
         if word == "kept":
             self._is_kept(reason)
         elif word == "begun":
-            self._record_beginning(b"")
+            self._begun = b""
+            if not self._unsure:
+                self._record_beginning(b"")
         elif word == "refused":
             self._hearing = False
+            self._own = b""  # nothing of it was said to anybody
             self._end(Ending(EXIT_FAILURE, f"refused: {reason}"))
         elif word == "pair":
             if self.state == UNKNOWN:
                 self._guess()
             self.state = PAIR
+            self._confirm()
         elif word == "welcome" and (self._shut or not self.opening.is_whole):
             self.state = GUEST
             self._answer_child(GUEST)
@@ -216,14 +267,22 @@ class Calling(Talk):
             self.tell(str(error))
 
     def _record_own(self, lines: bytes) -> None:
-        if self._begun and lines:
+        if (self._begun or self._unsure) and lines:
             self._own += record.said("me", lines)
         else:
             super()._record_own(lines)
 
     def _announce(self, ending: Ending) -> None:
+        if self.unconfirmed and ending.status == EXIT_OK:
+            self._confirm()
+        elif self.unconfirmed:
+            self._own = b""  # it is told as not sent
         self._record_beginning(self._begun)
         super()._announce(ending)
+
+    def _tell_unsent(self, ending: Ending) -> None:
+        self._tell_not_sent(self.unconfirmed)
+        super()._tell_unsent(ending)
 
     def _record_beginning(self, begun: bytes) -> None:
         """`begun` is b"" if the child has recorded it."""

@@ -10,10 +10,11 @@ import socket
 
 from duplex import handshake, keeping, options as shared, places, protection, record, tcp
 from duplex.again import BACKOFF, BACKOFF_LIMIT, Again
+from duplex.ahead import Ahead
 from duplex.errors import UnableToConnect, UsageError, say_status
 from duplex.joined import Joined
 from duplex.keeping import Pending
-from duplex.process import Interrupted, Signals, pause
+from duplex.process import Interrupted, Signals
 from duplex.record import NICK_LIMIT, check_nick
 
 TYPE_CHECKING = False
@@ -76,7 +77,8 @@ def run(options: argparse.Namespace) -> int:
     transcript, pending = _transcript(options, hosts)
     signals = Signals()
     protected = protection.calling(options, signals)
-    sock, at = _connected(hosts, options, signals)
+    ahead = Ahead(verbatim=options.verbatim)
+    sock, at = _connected(hosts, options, signals, ahead)
     protected.calls(hosts[at])
     peer = tcp.where(sock.getpeername())
     tcp.prepare(sock)
@@ -87,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
     again = None if options.no_retry else Again(*where, protected)
     kept = transcript, record.event(begun), again, pending
     talk = Joined(sock, channel, peer, options, signals, *kept)
+    talk.begin_with(ahead.take())
     del channel  # each half of it is to be in one process alone
     return talk.run().status
 
@@ -125,7 +128,7 @@ def _channel(sock: socket.socket, protected: Protection, signals: Signals) -> Ch
 
 
 def _connected(
-    hosts: list[str], options: argparse.Namespace, signals: Signals
+    hosts: list[str], options: argparse.Namespace, signals: Signals, ahead: Ahead
 ) -> tuple[socket.socket, int]:
     """To the first of the hosts that answers; which one that is."""
     delay = BACKOFF
@@ -140,5 +143,5 @@ def _connected(
                     raise
                 elif delay == BACKOFF:
                     say_status(f"{error}; trying again until it answers")
-        pause(delay, signals)
+        ahead.pause(delay, signals)
         delay = min(delay * 2, BACKOFF_LIMIT)

@@ -15,11 +15,11 @@ import time
 from duplex import tcp, wire
 from duplex.errors import DuplexError, say_status
 from duplex.handshake import Shaking
-from duplex.process import wait
 from duplex.wire import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from duplex.ahead import Ahead
     from duplex.process import Signals
     from duplex.protection import Protection
 
@@ -40,18 +40,21 @@ class Guessed(DuplexError):
 class Door:
     """Waits for peers at a listener; `next` gives one after another."""
 
-    def __init__(self, listener: tcp.Listener, protection: Protection, signals: Signals) -> None:
+    def __init__(
+        self, listener: tcp.Listener, protection: Protection, signals: Signals, ahead: Ahead
+    ) -> None:
         self._listener = listener
         self._protection = protection
         self._signals = signals
+        self._ahead = ahead
         self._guesses = 0
         self._told_at = -TELL_EVERY
         self._shaking: dict[int, tuple[Shaking, str]] = {}  # by descriptor; with the address
 
     def next(self) -> tuple[socket.socket, str, wire.Channel]:
-        """A connection, its peer's address, and its channel. Raises Interrupted, or Guessed."""
+        """A connection, its peer's address, its channel. Raises Interrupted, Left or Guessed."""
         if not self._protection.is_on:
-            sock, address = self._listener.accept(self._signals)
+            sock, address = self._listener.accept(self._signals, self._ahead.wait)
             tcp.prepare(sock)
             return sock, tcp.where(address), plain.channel()
         try:
@@ -68,7 +71,7 @@ class Door:
         events |= {fd: shaking.wanted for fd, (shaking, _) in self._shaking.items()}
         deadlines = [shaking.deadline for shaking, _ in self._shaking.values()]
         seconds = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
-        happened = wait(events, seconds)
+        happened = self._ahead.wait(events, seconds)
         self._signals.check()
         for fd in list(self._shaking):
             shaking, address = self._shaking[fd]

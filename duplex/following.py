@@ -46,7 +46,7 @@ from duplex import answers, record, relay
 from duplex.errors import EXIT_OK, DuplexError, UnableToFork
 from duplex.mine import Mine
 from duplex.offset import Offset
-from duplex.process import wait
+from duplex.process import seconds_left, wait
 from duplex.receiving import Output, Receiving, Stopped
 from duplex.text import visible
 from duplex.wire import HandshakeError, plain
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 GREETING_LIMIT = 1024  # bytes of a welcome, and more
 QUIET = 1.0  # s without a word of the peer, until its connection is recorded as that of a talk
+_TLS_ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02", re.DOTALL)  # RFC 8446, 5.1 and 6
 HANDSHAKE = 15.0  # s for a room to let us in again: a stale member of ours may have to end first
 # A record's text can be as long as a line; before it stand the stamp, a nick and some brackets.
 RECORD_LIMIT = record.LINE_LIMIT + record.STAMP_LENGTH + 4 * record.NICK_LIMIT + 8
@@ -111,7 +112,11 @@ class Following(Receiving):
                 return f".lost {error}"
 
     def _seconds(self) -> float | None:
-        return max(0.0, self._deadline - time.monotonic()) if self._deadline else None
+        seconds = super()._seconds()
+        if not self._deadline:
+            return seconds
+        left = seconds_left(self._deadline)
+        return left if seconds is None else min(left, seconds)
 
     def _also_waited_for(self) -> dict[int, int]:
         return {self._relay.fd: select.POLLIN} if self._relay else {}
@@ -146,6 +151,8 @@ class Following(Receiving):
     def _look_at_greeting(self, said: bytes) -> str:
         greeting = (self._greeting or b"") + said
         self._greeting = greeting
+        if _TLS_ALERT.match(greeting) and not self._in_room:
+            return ".refused the other side speaks TLS: duplex connect --tls HOST PORT"
         start = answers.ANSWER[: len(greeting)]
         end = greeting.find(b"\n") + 1
         if greeting.startswith(start) and (end or len(greeting)) < GREETING_LIMIT:

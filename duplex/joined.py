@@ -14,6 +14,7 @@ import re
 import socket
 import time
 
+from duplex import words
 from duplex.answers import taken_apart
 from duplex.ending import Ending
 from duplex.errors import EXIT_FAILURE, EXIT_OK
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from duplex.terminal.screen import Screen
     from duplex.text import Text
 
-_QUIT = re.compile(rb"^(?P<word>quit|/(?i:quit)(?: .*)?)\n", re.MULTILINE)
+_QUIT = re.compile(rb"^(?P<word>quit|" + words.ROOM_QUIT + rb")\n", re.MULTILINE)
+_BYE = re.compile(_QUIT.pattern + rb"|^bye\n", re.MULTILINE)  # for who types it
 _SLASH = re.compile(rb"^/", re.MULTILINE)
 
 
@@ -57,6 +59,16 @@ class Joined(Resuming):
         else:
             super().say(data)
 
+    def say_text(self, lines: bytes) -> None:
+        if self.in_room and self.sending:
+            self._say_lines(_SLASH.sub(b"//", self._boundary.feed(lines)), as_text=True)
+        else:
+            super().say_text(lines)
+
+    def leaves_by(self, line: str) -> bool:
+        """Whether that line, typed in a room, is the last one."""
+        return bool(_BYE.match(line.encode("utf-8", "replace") + b"\n"))
+
     def stop_saying(self) -> None:
         if not self.in_room:
             super().stop_saying()
@@ -65,17 +77,19 @@ class Joined(Resuming):
         self.sending = False
         self.pump()
 
-    def _say_lines(self, lines: bytes) -> None:
-        """Whole lines of safe text."""
-        quits, rest = None, b""
-        if self._verbatim:
+    def _say_lines(self, lines: bytes, *, as_text: bool = False) -> None:
+        """Whole lines of safe text; `as_text`: in which no line means anything."""
+        ends, rest = None, b""
+        if self._verbatim and not as_text:
             lines = _SLASH.sub(b"//", lines)  # no line of a file is a command
-        elif quits := _QUIT.search(lines):
-            lines, rest = lines[: quits.start()], lines[quits.end() :] + self._boundary.end()
+        elif not as_text and (ends := (_BYE if self.by_hand else _QUIT).search(lines)):
+            said = ends.start() if ends["word"] else ends.end()
+            lines, rest = lines[:said], lines[ends.end() :] + self._boundary.end()
+        self._echo(lines)
         self.outbox.say(lines)
         self.pump()
-        if quits:
-            self._leave_by(quits["word"], rest)
+        if ends:
+            self._leave_by(ends["word"] or words.BYE, rest)
 
     def pump(self) -> None:
         super().pump()
@@ -135,6 +149,7 @@ class Joined(Resuming):
         self._boundary = Text()
         self._mine = None  # the room records what is said: --both is always so
         self.outbox.say(self._boundary.feed(self.opening.said), sent=True)
+        self.unconfirmed = b""
         if self._screen:
             self._screen.enter_room(self)
         self._say_what_waits(self.opening.release() + self._typed.take_tail())

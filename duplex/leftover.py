@@ -11,7 +11,7 @@ import select
 import termios
 import time
 
-from duplex.process import Signals, wait
+from duplex.process import Signals, in_foreground, wait
 
 QUIET = 0.05  # s without a key, after which nothing more is on its way: a paste comes in pieces
 TYPING = 0.5  # s at most that a terminal is read for
@@ -25,7 +25,7 @@ _LFLAG, _CC = 3, 6  # where tcgetattr(3) has them in Python's list
 def typed(fd: int) -> bytes:
     """What has been typed on the terminal `fd` and not read, half a line included."""
     try:
-        if os.tcgetpgrp(fd) != os.getpgrp():
+        if not in_foreground(fd):
             return b""  # in the background: it is somebody else's to read
         before = termios.tcgetattr(fd)
         # Half a line can only be read where no line is waited for.
@@ -54,7 +54,7 @@ def _until_quiet(fd: int) -> bytes:
 def discard(fd: int) -> None:
     """Read the terminal empty, if it is one, as the last thing that this program does."""
     try:
-        if os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp():
+        if os.isatty(fd) and in_foreground(fd):
             termios.tcflush(fd, termios.TCIFLUSH)
     except (OSError, termios.error):
         return  # it has hung up

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from duplex import keeping, options as shared, places, protection, receiving, talk, tcp, text
+from duplex.ahead import Ahead
 from duplex.door import Door
 from duplex.errors import say_status
 from duplex.process import Signals
@@ -48,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
     if code:
         say_status(f"the code: {code}")
     say_status(tcp.invitation(listener.address, protected.flag))
-    door = Door(listener, protected, signals)
+    ahead = Ahead(verbatim=options.verbatim)
+    door = Door(listener, protected, signals, ahead)
     while True:
         sock, peer, channel = door.next()
         if options.keep:
@@ -57,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
             listener.close()
         talk.begin(f"connected from {peer}", channel, transcript)
         session = talk.Talk(sock, channel, peer, options, signals, transcript)
+        session.begin_with(ahead.take())
         del channel  # each half of it is to be in one process alone
         ending = session.run()
         if ending.ours or not options.keep:

@@ -12,9 +12,9 @@ import re
 
 EARLY = 32 * 1024  # bytes: a room keeps twice as much of what is said before it knows the nick
 
-# The words that end a talk, or one's part in a room, and telnet commands, which could swallow what
-# is said after them.
-_WAITS = re.compile(rb"^(?:quit|bye)\r?\n|^/(?i:quit)|\xff", re.MULTILINE)
+# The words that end a talk, or one's part in a room, the question what there is to say, and telnet
+# commands, which could swallow what is said after them.
+_WAITS = re.compile(rb"^(?:quit|bye)\r?\n|^/(?i:/?quit|/?help)|\xff", re.MULTILINE)
 _WAITS_VERBATIM = re.compile(rb"^/|\xff", re.MULTILINE)
 
 

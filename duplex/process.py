@@ -116,6 +116,14 @@ def wait(events: dict[int, int], seconds: float | None = None) -> dict[int, int]
     return dict(poll.poll(None if seconds is None else max(0, seconds * 1000)))
 
 
+def in_foreground(tty: int) -> bool:
+    """Whether this process may read the terminal: one in the background would be stopped."""
+    try:
+        return os.tcgetpgrp(tty) == os.getpgrp()
+    except OSError:
+        return True  # it controls nobody: there are no jobs
+
+
 def pause(seconds: float, signals: Signals) -> None:
     """Wait that long. Raises Interrupted when a signal comes."""
     wait({signals.fd: select.POLLIN}, seconds)

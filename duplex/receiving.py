@@ -24,10 +24,11 @@ import os
 import select
 import socket
 import stat
+import time
 
 from duplex import record, words
 from duplex.errors import EXIT_OK, reason_of
-from duplex.process import PIPE_BUF, Signals, wait
+from duplex.process import PIPE_BUF, Signals, seconds_left, wait
 from duplex.tcp import unread
 from duplex.wire import Tampered
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from duplex.recording import Recording
     from duplex.wire import Receiver
 
+# s after a line `bye` in which nothing more comes, or the end: then it is the word that ends both
+# sides. Between other lines it is text, of something that was pasted.
+BYE_ALONE = 0.5
 CHUNK = 64 * 1024  # bytes a read: larger ones leave the processor's cache
 # glibc raises its mmap and trim thresholds to the largest block ever freed (mallopt(3)); without
 # that, each read maps and unmaps its buffers, and page faults take a third of the time. The block
@@ -140,6 +144,7 @@ class Receiving:
         self._report = report
         self._verbatim = verbatim
         self._showing = True
+        self._bye_at = 0.0  # when the last line, `bye`, ends the talk if nothing comes; monotonic
 
     def run(self) -> int:
         """Receive until the peer ends or this process is told to; its exit status."""
@@ -165,7 +170,7 @@ class Receiving:
 
     def _seconds(self) -> float | None:
         """How long to wait for the peer before a look at the clock."""
-        return None
+        return seconds_left(self._bye_at) if self._bye_at else None
 
     def _also_waited_for(self) -> dict[int, int]:
         """Descriptors, and what of poll(2) is a reason to look at what `_one_read` looks at."""
@@ -186,10 +191,14 @@ class Receiving:
         try:
             data = self._sock.recv(CHUNK)
         except BlockingIOError:
-            return ""
+            return ".bye" if self._bye_at and not seconds_left(self._bye_at) else ""
         except OSError as error:
             self._end(cut_off=True)
+            if self._bye_at:
+                return ".bye"
             return f".lost {reason_of(error)}"
+        if not data and self._bye_at:
+            return ".bye"
         if not data and not self._receiver.ended:
             self._end(cut_off=True)
             return ".lost cut off: the other side has not said that this is the end"
@@ -214,25 +223,27 @@ class Receiving:
 
     def _take_said(self, said: bytes) -> str:
         """The same for what the peer has said, as the channel gives it."""
-        said_bye = self._deliver(self._receiver.lines(said))
+        if said:
+            self._bye_at = 0.0
+        lines = self._receiver.lines(said)
+        self._deliver(lines)
+        if words.ends_with(lines, words.BYE) and not self._verbatim and not self._receiver.midline:
+            self._bye_at = time.monotonic() + BYE_ALONE
         if (answer := self._receiver.take_answer()) and not self._verbatim:
             self._report.tell(f".answer {answer.hex()}")
-        return ".bye" if said_bye else ""
+        return ""
 
     def _end(self, cut_off: bool) -> None:
         """Nothing more comes: deliver what is left."""
         self._deliver(self._receiver.end(cut_off))
 
-    def _deliver(self, lines: bytes) -> bool:
-        """Record, then show; True if the peer said bye, the last line that counts."""
-        end = words.find(lines, words.BYE)[1] if not self._verbatim else -1
-        if end > 0:
-            lines = lines[:end]
-        if lines:
-            records = self._recording.record_now(lambda at: record.said(self._nick, lines, at))
-            if self._showing:
-                try:
-                    self._show(lines, records)
-                except Stopped:
-                    self._showing = False  # nobody takes it: record what is here, and go
-        return end > 0
+    def _deliver(self, lines: bytes) -> None:
+        """Record, then show."""
+        if not lines:
+            return
+        records = self._recording.record_now(lambda at: record.said(self._nick, lines, at))
+        if self._showing:
+            try:
+                self._show(lines, records)
+            except Stopped:
+                self._showing = False  # nobody takes it: record what is here, and go

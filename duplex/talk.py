@@ -77,7 +77,8 @@ class Talk:
         self._between_lines = True  # what was given to the Sender ended a line
         self.report_fd = -1
         self._verbatim: bool = options.verbatim
-        self._typed = words.Typed(options.verbatim)
+        self.by_hand = os.isatty(_STDIN)  # a person sits here
+        self._typed = words.Typed(options.verbatim, self.by_hand)
         self._out = sock  # what is said goes here
         self._sender = channel.sender
         self._receiver = channel.receiver  # the child's, and until the fork
@@ -92,7 +93,8 @@ class Talk:
         self._broken = False  # the connection is: nothing more gets through
         self._reports = True  # the report pipe is open: the child lives
         self._unread_report = b""
-        self.by_hand = os.isatty(_STDIN)  # a person sits here
+        self.unconfirmed = b""  # lines said that may still be refused: they are not shown as said
+        self._ahead = b""  # what was typed while nobody was there
         self._keeps = getattr(options, "keep", False)
         self.half: HalfClosed | None = None  # once the peer says no more, where a person sits
         self._ended_by = b""  # the word that has ended it
@@ -100,11 +102,15 @@ class Talk:
         self._child: Child
         self._screen: Screen | None = None
         self._on_screen = (
-            os.isatty(_STDIN)
+            self.by_hand
             and os.isatty(_STDOUT)
             and not options.plain
             and os.environ.get("TERM", "dumb") != "dumb"
         )
+
+    def begin_with(self, ahead: bytes) -> None:
+        """Say these lines first, as if they were typed: they were, while nobody was there."""
+        self._ahead = ahead
 
     def run(self) -> Ending:
         """Fork and talk until it ends; the child is reaped and the socket closed on return."""
@@ -116,6 +122,8 @@ class Talk:
             self._screen = self._open_screen()
             self._screen.run()
             self.signals.arm()
+        else:
+            self.say(self.take_ahead())
         while self.ending is None:
             self._turn(None)
         self._finish(self.ending)
@@ -167,15 +175,34 @@ class Talk:
     # From here on, all is the parent's. These the screen calls, too:
 
     def say(self, data: bytes) -> None:
-        """Send what was typed, as far as the ending words let it."""
+        """Send what was typed, as far as the words that mean something let it."""
         said = self._typed.feed(data)
+        if self._typed.take_help():
+            for line in words.HELP:
+                self.tell(line)
         if self.sending:
+            self._echo(said)
             self._send(said)
             return
         if self._typed.word:
             self._leave(EXIT_OK)
         else:
             self._tell_not_sent(said)
+
+    def say_text(self, lines: bytes) -> None:
+        """Send whole lines as they are: what was pasted means nothing but itself."""
+        if words.ends_with(lines, words.BYE):
+            lines = lines[:-1] + b" \n"  # or the other side would end, as nothing follows
+        if self.sending:
+            self._echo(lines)
+            self._send(lines)
+        else:
+            self._tell_not_sent(lines)
+
+    def take_ahead(self) -> bytes:
+        """What was typed before there was anybody to hear it."""
+        ahead, self._ahead = self._ahead, b""
+        return ahead
 
     def end_saying(self) -> None:
         """The end of what is typed: nothing more is said; once that is so, this side ends."""
@@ -315,7 +342,7 @@ class Talk:
         elif half.seconds == 0:
             half.told = True
             text = f"{self.peer} says no more"
-            self._recording.record(record.event(text))
+            self._recording.record_now(lambda at: record.event(text, at))
             self.tell(f"{text} (you still can)" if self.sending else text)
 
     def _after_the_peer_left(self) -> None:
@@ -325,9 +352,16 @@ class Talk:
         elif is_closed(self.sock) or (self._shut and not self.under_way()):
             self._end(Ending(EXIT_OK, "", told=False))  # that it left has been told
 
+    def _echo(self, lines: bytes) -> None:
+        """What is said here is shown, where the terminal does not do that."""
+        if self._screen and lines:
+            self._screen.echo(lines)
+
     def _read_stdin(self) -> None:
         try:
             data = os.read(_STDIN, CHUNK)
+        except BlockingIOError:
+            return  # others read it, too, and one of them was faster
         except OSError as error:  # a terminal that hung up, a directory
             self.tell(f"Unable to read standard input: {reason_of(error)}")
             data = b""

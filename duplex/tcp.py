@@ -21,9 +21,11 @@ from duplex.process import Signals, seconds_left, wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Address = tuple[Any, ...]
+    Waiting = Callable[[dict[int, int]], dict[int, int]]
 
 # A peer that vanished is noticed within 30 s: idle, by keepalive after 10 + 3 * 5 s; with bytes
 # under way, when none of them was acknowledged for 25 s.
@@ -34,7 +36,8 @@ CHECK_EVERY = 2  # s between two looks at a connection with bytes under way
 _TCP_RTO_MAX_MS = 44  # linux/tcp.h, since Linux 6.15; not in Python's socket module yet
 _PROBE_EVERY = 5000  # ms at most between two probes of a closed window
 _STATE, _CLOSE = 0, 7  # tcpi_state, and TCP_CLOSE in it: linux/tcp.h, net/tcp_states.h
-_UNACKED, _LAST_ACK_RECV, _RTT, _SND_WND = 24, 56, 68, 228  # byte offsets in struct tcp_info
+# byte offsets in struct tcp_info
+_UNACKED, _LAST_ACK_RECV, _RTT, _BYTES_ACKED, _SND_WND = 24, 56, 68, 120, 228
 
 
 def where(address: Address) -> str:
@@ -95,8 +98,8 @@ class Listener:
         address: Address = self._sockets[0].getsockname()
         return address
 
-    def accept(self, signals: Signals) -> tuple[socket.socket, Address]:
-        """Wait for a peer. Raises Interrupted when a signal comes first."""
+    def accept(self, signals: Signals, wait: Waiting = wait) -> tuple[socket.socket, Address]:
+        """Wait for a peer, by `wait`. Raises Interrupted when a signal comes first."""
         events = {sock.fileno(): select.POLLIN for sock in self._sockets}
         while True:
             happened = wait({**events, signals.fd: select.POLLIN})
@@ -246,6 +249,14 @@ def unacknowledged(sock: socket.socket) -> int:
     if not is_tcp(sock):
         return 0
     return _queued(sock, termios.TIOCOUTQ)
+
+
+def acknowledged(sock: socket.socket) -> int:
+    """Bytes that the peer has acknowledged so far (Linux 4.1); 0 for a socket not TCP's."""
+    if not is_tcp(sock):
+        return 0
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+    return int.from_bytes(info[_BYTES_ACKED:], sys.byteorder)
 
 
 def unread(sock: socket.socket) -> int:

@@ -257,6 +257,8 @@ def test_a_peer_that_does_not_read_for_long_is_not_cut_off(
         target=typing.spawned.send, args=("\x1b[200~" + "\n".join([*pasted, "\x1b[201~"]),)
     )
     paste.start()
+    typing.sees("paste 3000 lines? [Y/n]")
+    typing.spawned.send("y")
     typing.sees(f"me: {pasted[-1]}")
     paste.join()
 

@@ -107,9 +107,15 @@ def test_ctrl_c_with_text_only_clears_the_line(terminal: Start, tmp_path: Path) 
     pair.connector.line("said")
     pair.listener.sees("client: said")
     pair.connector.key("c")
+    pair.connector.sees("Ctrl-C once more ends the talk")
+    pair.connector.line("said, too")  # whatever else is typed answers it
+    pair.listener.sees("client: said, too")
+    pair.connector.key("c")
+    pair.connector.sees("Ctrl-C once more ends the talk")
+    pair.connector.key("c")
     assert pair.connector.status() == 130
     pair.listener.sees("client left")
-    assert said(pair.heard_by_listener) == ["said"]
+    assert said(pair.heard_by_listener) == ["said", "said, too"]
 
 
 def test_ctrl_c_ends_a_plain_terminal(terminal: Start, tmp_path: Path) -> None:

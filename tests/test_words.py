@@ -54,3 +54,35 @@ def test_the_last_line_gets_its_newline_and_verbatim_adds_nothing() -> None:
     assert typed.feed(b"half") + typed.end() == b"half\n"
     assert verbatim.feed(b"quit\nhalf") + verbatim.end() == b"quit\nhalf"
     assert verbatim.word is None
+
+
+@pytest.mark.parametrize("line", [b"quit", b"/quit", b"/QUIT now", b"bye"])
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+def test_who_types_ends_by_either_word_and_nothing_after_it_is_sent(
+    line: bytes, newline: bytes
+) -> None:
+    typed = Typed(verbatim=False, by_hand=True)
+    sent = typed.feed(b"one\n" + line + newline + b"two\nthr")
+    assert typed.word == (BYE if line == b"bye" else QUIT)
+    assert sent == (b"one\nbye" + newline if line == b"bye" else b"one\n")
+    assert typed.rest == b"two\nthr"
+
+
+def test_who_types_can_ask_for_help_and_say_the_words_for_it() -> None:
+    typed = Typed(verbatim=False, by_hand=True)
+    assert typed.feed(b"//help\n//quit\n// comment\n/who\n quit\n") == (
+        b"/help\n/quit\n// comment\n/who\n quit\n"
+    )
+    assert not typed.take_help()
+    assert typed.feed(b"/help\nsaid\n") == b"said\n"
+    assert typed.take_help()
+    assert not typed.take_help()
+    assert typed.word is None
+
+
+def test_in_a_pipe_a_slash_means_nothing() -> None:
+    typed = Typed(verbatim=False)
+    lines = b"/quit\n//quit\n/help\n"
+    assert typed.feed(lines) == lines
+    assert typed.word is None
+    assert not typed.take_help()

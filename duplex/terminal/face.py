@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from duplex.talk import Talk
     from duplex.terminal.paint import Painter
 
+PENDING = 5  # rows of what has not arrived, at most
+
 
 class Face:
     """What the screen asks for. Shown lines are bytes for the terminal, newline-ended."""
@@ -43,7 +45,15 @@ class Face:
 
     def pending(self) -> list[str]:
         """What was said and has not arrived, as lines above the input line."""
-        return []
+        return self._rows(self._talk.unconfirmed.decode("utf-8", "replace").split("\n")[:-1])
+
+    def asks_before(self, _line: str) -> str:
+        """What to ask before this line is carried out; "" for nothing."""
+        return ""
+
+    def leaving(self) -> str:
+        """What the end of this program does."""
+        return "ends the talk"
 
     def candidates(self, _before: str) -> list[str]:
         """What the text before the cursor can be completed to."""
@@ -52,6 +62,12 @@ class Face:
     def bar(self) -> str:
         talk = self._talk
         return self._joined(talk.peer + " " + talk.address, self._clock(), *self._keeping())
+
+    def _rows(self, lines: list[str]) -> list[str]:
+        """Of what has not arrived, PENDING rows at most."""
+        more = len(lines) - PENDING + 1 if len(lines) > PENDING else 0
+        shown = [visible(line) for line in lines[: PENDING - 1 if more else PENDING]]
+        return [f"… {line}" for line in [*shown, *([f"and {more} more"] if more else [])]]
 
     def _clock(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self._talk.started), 60)

@@ -18,7 +18,6 @@ from duplex.record import Record, parse
 from duplex.resuming import AWAY, LIVE
 from duplex.terminal.face import Face
 from duplex.terminal.paint import BOLD, DIM
-from duplex.text import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from duplex.terminal.paint import Painter, Span
 
 PATIENCE = 0.2  # s until a line that has not been recorded yet is shown as pending
-PENDING = 5  # rows of them at most
 _PRIVATE, _ANSWER, _ERROR = "\x1b[1;35m", "\x1b[33m", "\x1b[31m"
 # Of the sixteen colours that a terminal's user has chosen, those that are read on light and dark.
 _COLOURS = (36, 32, 33, 35, 94, 91, 96, 95)
@@ -60,9 +58,17 @@ class RoomFace(Face):
             self._pending_since = 0.0
         if self._room.presence == LIVE and time.monotonic() - self._pending_since < PATIENCE:
             return []
-        more = len(lines) - PENDING + 1 if len(lines) > PENDING else 0
-        shown = [visible(str(line)) for line in lines[: PENDING - 1 if more else PENDING]]
-        return [f"… {line}" for line in [*shown, *([f"and {more} more"] if more else [])]]
+        return self._rows(list(map(str, lines)))
+
+    def asks_before(self, line: str) -> str:
+        """Whether who keeps the room wants to close it."""
+        others = len(self._room.heard.company) - 1
+        if not self._room.operates or not self._room.leaves_by(line):
+            return ""
+        return f"close the room for all{f' {others + 1}' if others > 0 else ''}?"
+
+    def leaving(self) -> str:
+        return "closes the room for all" if self._room.operates else "leaves the room"
 
     def candidates(self, before: str) -> list[str]:
         if before.startswith("/") and " " not in before:

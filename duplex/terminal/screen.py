@@ -35,13 +35,17 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from duplex.terminal.face import Face
 from duplex.terminal.keyboard import Keyboard
 from duplex.terminal.paint import Painter
+from duplex.terminal.question import OnceMore, Question
 from duplex.terminal.terminal import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from duplex.joined import Joined
     from duplex.talk import Talk
 
+PASTE_LIMIT = 10  # lines of a paste, beyond which it may be a mistake
 REDRAW_EVERY = 1.0  # s: the bar shows how long the talk has lasted
 _STDOUT = 1
 _NO_WRAP, _WRAP = b"\x1b[?7l", b"\x1b[?7h"  # DECAWM
@@ -59,6 +63,8 @@ class Screen:
         self._writing_fd = -1  # the socket that is waited for to take more
         self._half_fd = -1  # readable once a peer that says no more has gone
         self._timer: asyncio.TimerHandle | None = None
+        self._question: Question | None = None
+        self._pasted_rest = ""  # what a paste of several lines has left at the prompt
         self._unprinted = b""
         self._printing: asyncio.Task[None] | None = None
         self._terminal = Terminal(_STDOUT, sys.stdout.encoding, talk.signals)
@@ -79,8 +85,10 @@ class Screen:
         pending = Window(FormattedTextControl(self._pending), dont_extend_height=True, style="dim")
         bar = Window(FormattedTextControl(lambda: self._face.bar()), height=1, style="reverse")
         above = ConditionalContainer(pending, Condition(lambda: bool(self._face.pending())))
+        question = Window(FormattedTextControl(self._asked), height=1, style="bold")
+        asked = ConditionalContainer(question, Condition(lambda: self._question is not None))
         return Application(
-            Layout(HSplit([above, line, bar])),
+            Layout(HSplit([above, asked, line, bar])),
             key_bindings=self._keys(),
             refresh_interval=REDRAW_EVERY,
             erase_when_done=True,
@@ -100,6 +108,15 @@ class Screen:
     def tell(self, text: str) -> None:
         """Print a line of our own above the input line."""
         self._print(self._painter.told(text).encode("utf-8", "replace"))
+
+    def echo(self, lines: bytes) -> None:
+        """Show what this side has said."""
+        texts = lines.decode("utf-8", "replace").split("\n")[:-1]
+        shown = b"".join(map(self._face.echo, texts))
+        if self.running:
+            self._print(shown)
+        else:
+            self._write(shown)
 
     def take_draft(self) -> bytes:
         """What was typed and not said when `run` has returned."""
@@ -121,7 +138,7 @@ class Screen:
         ticking = loop.create_task(self._tick())
         self.running = True
         try:
-            await self._app.run_async(handle_sigint=False)
+            await self._app.run_async(handle_sigint=False, pre_run=self._begin_soon)
         finally:
             self.running = False
             ticking.cancel()
@@ -137,18 +154,21 @@ class Screen:
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
 
+        @keys.add(Keys.Any, filter=Condition(lambda: self._question is not None), eager=True)
+        def _answer(event: KeyPressEvent) -> None:
+            self._answer(event)
+
         @keys.add("c-c")
         def _clear_or_end(event: KeyPressEvent) -> None:
             if event.current_buffer.text:
                 event.current_buffer.reset()
             else:
-                self._talk.interrupted(signal.SIGINT)
-                self._leave_if_over()
+                text = f"Ctrl-C once more {self._face.leaving()}"
+                self._question = OnceMore(text, Keys.ControlC, self._interrupt)
 
         @keys.add("c-d", filter=Condition(lambda: not self._typed.text))
         def _stop_saying(_event: KeyPressEvent) -> None:
-            self._talk.end_saying()
-            self._go_on()
+            self._unless_asked_before("quit", self._end_saying)
 
         @keys.add("c-z")
         def _suspend(event: KeyPressEvent) -> None:
@@ -164,21 +184,82 @@ class Screen:
 
         @keys.add(Keys.BracketedPaste)
         def _paste(event: KeyPressEvent) -> None:
-            buffer = event.current_buffer
             *lines, rest = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-            for line in lines:
-                buffer.insert_text(line)
-                buffer.validate_and_handle()
-            buffer.insert_text(rest)
+            count = len(lines) + bool(rest)
+            if count > PASTE_LIMIT:
+                text = f"paste {count} lines?"
+                self._question = Question(text, lambda: self._paste(lines, rest), default=True)
+            else:
+                self._paste(lines, rest)
 
         return keys
 
+    def _answer(self, event: KeyPressEvent) -> None:
+        """A key has been pressed while something is asked."""
+        question, pressed = self._question, event.key_sequence[0]
+        assert question
+        answer = question.answer(pressed.key)
+        if answer is None:
+            return
+        self._question = None
+        if answer:
+            question.yes()
+        if question.types(pressed.key):
+            event.key_processor.feed(pressed, first=True)
+
+    def _unless_asked_before(self, line: str, do: Callable[[], None]) -> None:
+        """Do what this line means, once it is certain that it is meant."""
+        if text := self._face.asks_before(line):
+            self._question = Question(text, do, default=False)
+        else:
+            do()
+
+    def _asked(self) -> str:
+        return self._question.text if self._question else ""
+
+    def _interrupt(self) -> None:
+        self._talk.interrupted(signal.SIGINT)
+        self._leave_if_over()
+
+    def _end_saying(self) -> None:
+        self._talk.end_saying()
+        self._go_on()
+
+    def _begin_soon(self) -> None:
+        """Once the screen is there."""
+        asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        """Say what was typed before there was somebody to say it to."""
+        self._talk.say(self._talk.take_ahead())
+        self._go_on()
+
     def _accept(self, buffer: Buffer) -> bool:
         """Enter: say the line. Returns False, so that the input line is cleared."""
-        self._print(self._face.echo(buffer.text))
-        self._talk.say(buffer.text.encode("utf-8", "replace") + b"\n")
-        self._go_on()
+        text, is_pasted = buffer.text, buffer.text and buffer.text == self._pasted_rest
+        self._pasted_rest = ""
+        say = self._talk.say_text if is_pasted else self._talk.say
+
+        def go_on() -> None:
+            say(text.encode("utf-8", "replace") + b"\n")
+            self._go_on()
+
+        self._unless_asked_before("" if is_pasted else text, go_on)
         return False
+
+    def _paste(self, lines: list[str], rest: str) -> None:
+        """Say the lines as text, whatever they are; the last one waits for its Enter."""
+        buffer = self._typed
+        if lines:
+            buffer.insert_text(lines[0])
+            lines = [buffer.text, *lines[1:]]
+            buffer.reset()
+            for line in filter(None, lines):
+                buffer.history.append_string(line)
+            self._talk.say_text("".join(line + "\n" for line in lines).encode("utf-8", "replace"))
+        buffer.insert_text(rest)
+        self._pasted_rest = buffer.text if lines else ""
+        self._go_on()
 
     def _on_signal(self) -> None:
         if self._talk.signals.received:

@@ -95,6 +95,11 @@ class Receiver:
         return self._text.feed(said)
 
     @property
+    def midline(self) -> bool:
+        """Whether a line has begun that is not complete yet."""
+        return self._text.unfinished()
+
+    @property
     def ended(self) -> bool:
         """Whether the peer's end is proper if its bytes end here; else they were cut off."""
         return True

@@ -160,11 +160,33 @@ def test_the_operator_closes_the_room_with_a_reason(at: Tmux, port: int) -> None
     assert events(log(at))[-1] == "the room closed: until tomorrow"
 
 
-@pytest.mark.parametrize("key", ["C-d", "C-c"])
-def test_the_room_closes_when_its_operator_leaves(at: Tmux, port: int, key: str) -> None:
+@pytest.mark.parametrize("way", ["C-d", "C-c", "quit", "/quit", "bye"])
+def test_the_room_closes_when_its_operator_leaves_and_means_it(
+    at: Tmux, port: int, way: str
+) -> None:
     ann = enter(port, "ann")
     at.sees("ann")
-    at.key(key)
+
+    def leave() -> None:
+        if way.startswith("C-"):
+            at.key(way)
+            return
+        at.line(way)
+
+    question = "close the room for all 2? [y/N]"
+    if way == "C-c":
+        question = "Ctrl-C once more closes the room for all"
+    leave()
+    at.sees(question)
+    at.type("n")
+    if way == "C-c":
+        at.key("BSpace")  # it was typed, too
+    until(lambda: question not in at.screen)
+    at.line("still open")
+    ann.sees("<host> still open")
+    leave()
+    at.sees(question)
+    at.key("C-c") if way == "C-c" else at.type("y")
     assert ann.reads_to_the_end()[-1].endswith("* the room closed")
     until(lambda: re.search(r"status \d+", at.all))
     at.is_left()

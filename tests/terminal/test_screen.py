@@ -115,6 +115,9 @@ def test_pasted_lines_are_sent_as_lines(talk: Talk, how: list[str]) -> None:
     pasted = [f"pasted {n} 日本語" for n in range(200)]
     talk.at.tmux("set-buffer", "\n".join(pasted))
     talk.at.tmux("paste-buffer", *how)
+    if how:
+        talk.at.sees("paste 200 lines? [Y/n]")
+        talk.at.key("y")
     assert [talk.hears() for _ in pasted[:-1]] == pasted[:-1]
     talk.shows_input(pasted[-1])
     talk.at.key("Enter")
@@ -236,6 +239,8 @@ def leave_by_quit(talk: Talk) -> None:
 def leave_by_ctrl_c(talk: Talk) -> None:
     talk.at.key("C-c")
     talk.shows_input("")
+    talk.at.key("C-c")
+    talk.at.sees("Ctrl-C once more ends the talk")
     talk.at.key("C-c")
 
 
