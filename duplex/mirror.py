@@ -54,7 +54,7 @@ def settle(transcript: Transcript, position: Position, room: Room, name: str) ->
     """Make the file a copy that can go on: nothing beyond its position. The offset of its end.
 
     Done by the host before it shares the transcript with its members, and by each mirror.
-    Raises OtherRoom, TranscriptError.
+    Raises OtherRoom, Diverged, TranscriptError.
     """
     with transcript:
         end = os.fstat(transcript.fd).st_size
@@ -68,12 +68,14 @@ def settle(transcript: Transcript, position: Position, room: Room, name: str) ->
             if room.first:
                 os.ftruncate(transcript.fd, room.first - 1)
                 os.write(transcript.fd, b"\n")
-            position.move(FIRST, room.first)
-        elif end > position.offset:
-            os.ftruncate(transcript.fd, position.offset)
-        elif end < position.offset:  # after a power cut
-            position.move(FIRST, _last_newline(transcript.fd, end))
-            os.ftruncate(transcript.fd, position.offset)
+            position.begin(room.first)
+            return position.offset
+        first = first_record(transcript.fd)
+        if end < position.offset:  # after a power cut
+            position.shorten(transcript.fd, first, _last_newline(transcript.fd, end))
+        elif not position.is_unchanged(transcript.fd, first):
+            raise Diverged(transcript.path, first, exactly=False)
+        os.ftruncate(transcript.fd, position.offset)
         return position.offset
 
 
@@ -104,6 +106,7 @@ class Mirror:
         self._mail = FIRST
         self._count = SEARCHED
         self._shares = False
+        self._refused = False  # and that is told
 
     def run(self) -> NoReturn:
         """Copy until StoreError or TranscriptError says why that cannot go on."""
@@ -117,10 +120,14 @@ class Mirror:
                 self._find_place()
             wait = self._post.wait(wait)
             entries, letters = self._shared.read(self._entry, self._mail, self._count, wait)
-        except (Unreachable, Refused):
+        except (Unreachable, Refused) as error:
+            if isinstance(error, Refused) and not self._refused:  # of the others the writer tells
+                self._tell(f"{error}; trying again")
+            self._refused = isinstance(error, Refused)
             self._entry = ""  # the store may be another's when it is back, or have lost something
             time.sleep(AGAIN)
             return
+        self._refused = False
         if entries:
             self._copy(entries)
             self._entry = entries[-1].id
@@ -181,8 +188,8 @@ class Mirror:
                 parts.append(entry.data[offset - entry.start :])
                 offset = entry.end
         if parts:
-            self._order.entry = entries[-1].id
-            self._append(b"".join(parts))
+            self._order.entry, self._order.data = entries[-1].id, b"".join(parts)
+            self._append(self._order.data)
             self._ring()
 
     def _append(self, data: bytes) -> None:
@@ -216,7 +223,7 @@ class _Order:
     """Moves the position before the watermark, so that nobody reads what a crash cuts back."""
 
     def __init__(self, position: Position, committed: Committed) -> None:
-        self.entry = ""
+        self.entry, self.data = "", b""  # the last one that is appended, and all that is
         self._position = position
         self._committed = committed
 
@@ -234,8 +241,9 @@ class _Order:
 
     @watermark.setter
     def watermark(self, offset: int) -> None:
-        if self.entry:
-            self._position.move(self.entry, offset)
+        if self.data:
+            self._position.move(self.entry, offset, self.data)
+            self.data = b""
         self._committed.watermark = offset
 
     @property

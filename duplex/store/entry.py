@@ -15,6 +15,8 @@ Pure functions; knows no store and no file.
 
 from __future__ import annotations
 
+import re
+
 from duplex import record
 
 HEAD = record.STAMP_LENGTH + 1  # bytes that a stamp adds to a line
@@ -46,19 +48,31 @@ def pieces(body: bytes) -> list[bytes]:
     return parts
 
 
+_HEAD = rb"(?:<[^<> \n]+> |\* )"
+_BODY = re.compile(rb"(?:%b[^\n]*\n)+" % _HEAD)
+_RECORDS = re.compile(rb"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z %b[^\n]*\n)+" % _HEAD)
+
+
 class Entry:
-    """One entry as a host reads it: `data` are the bytes of the transcript at `start`."""
+    """One entry as a host reads it: `data` are the bytes of the transcript at `start`.
+
+    Raises ValueError or KeyError for what no room has put into the stream.
+    """
 
     __slots__ = ("data", "id", "start")
 
     def __init__(self, entry_id: bytes, fields: dict[bytes, bytes]) -> None:
         self.id = entry_id.decode()
         self.start = int(fields[b"o"])
-        if b"s" in fields:
-            self.data = fields[b"s"]
+        stamped = b"s" in fields
+        body = fields[b"s" if stamped else b"b"]
+        if self.start < 0 or not (_RECORDS if stamped else _BODY).fullmatch(body):
+            raise ValueError(self.id)
+        if stamped:
+            self.data = body
         else:
             prefix = record.stamp(int(entry_id.partition(b"-")[0]) * 1_000_000) + b" "
-            self.data = prefix + fields[b"b"][:-1].replace(b"\n", b"\n" + prefix) + b"\n"
+            self.data = prefix + body[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
 
     @property
     def end(self) -> int:

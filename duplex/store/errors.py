@@ -3,6 +3,8 @@
 StoreError             it cannot go on like this, and trying again does not help
 ├─ Unreachable         the store does not answer now: what was asked is asked again
 ├─ Refused             the store is there and says no (memory, disk, replicas): not recorded
+├─ TooOld              the server cannot do what a room needs
+├─ Damaged             what is under the room's keys is not what this program puts there
 ├─ OtherRoom           what is in the store is not the room that this host has a copy of
 ├─ OtherProtection     what is said at this host would be read, or was said, at another port
 ├─ Diverged            the transcript and the store differ
@@ -34,6 +36,25 @@ class Refused(StoreError):
         self.reason = reason
 
 
+class TooOld(StoreError):
+    """`version` is what the server calls itself."""
+
+    def __init__(self, shown: str, version: str) -> None:
+        super().__init__(
+            f"the store at {shown} is Redis {version}: a room needs Redis 6.2 or newer, or Valkey"
+        )
+
+
+class Damaged(StoreError):
+    """Somebody else has written there; nothing of it is shown to anybody. `what` is it."""
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(
+            f"the store has something under the keys of the room {name} that no room has put there "
+            f"({what}): remove it there, or take another --name"
+        )
+
+
 class OtherRoom(StoreError):
     """The store was emptied or replaced, or the transcript is another room's."""
 
@@ -61,12 +82,15 @@ class OtherProtection(StoreError):
 
 
 class Diverged(StoreError):
-    """Somebody else has written to the one or the other, or a store that lost records went on."""
+    """Somebody else has written to the one or the other, or a store that lost records went on.
 
-    def __init__(self, path: str, offset: int) -> None:
+    They differ at `offset`, or not `exactly` there but later.
+    """
+
+    def __init__(self, path: str, offset: int, exactly: bool = True) -> None:
         super().__init__(
-            f"{path} and the store differ at offset {offset}: move it (and {path}.store) away to "
-            "get a new copy"
+            f"{path} and the store differ at offset {offset}{'' if exactly else ' or later'}: move "
+            f"it (and {path}.store) away to get a new copy"
         )
 
 

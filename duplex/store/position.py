@@ -1,16 +1,18 @@
 """How far a transcript is a copy of the stream: a small file beside it, FILE.store.
 
-Its first half says which room the transcript is a copy of, and is written once. Its second half is
-the position: the id of the last entry that was copied, and the offset of its end. Each half is
-written by one pwrite(2) within a page and has a checksum, so that kill -9 leaves the one before or
-the one after, and a power cut is noticed.
+Its first part says which room the transcript is a copy of, and is written once. Its second part is
+the position: the id of the last entry that was copied, and the offset of its end. The third is what
+tells whether the copy is still what was copied: the CRC-32 of all from its first record up to that
+offset. The last two are written by one pwrite(2) within a page, and each part has a checksum, so
+that kill -9 leaves the one before or the one after, and a power cut is noticed.
 
 The order of a copying is: append, position, watermark. So whoever is killed in between leaves
   a transcript longer than the position says: what is beyond was seen by nobody, and is cut back;
   a position beyond the watermark: the watermark is moved on.
 A position beyond the transcript's end can only be left by a power cut. Then the end counts, and the
 stream is searched for it. The position is never more than a hint of where to read on: what is
-copied is compared with what is there (mirror.py).
+copied is compared with what is there (mirror.py). Version 0.1.0 has no third part, and leaves a
+stale one: then the copy counts as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ import zlib
 from duplex.errors import DuplexError, reason_of
 from duplex.store.entry import FIRST
 
-_HALF = 128  # bytes
+_PART = 128  # bytes
+_READ = 1 << 20  # bytes of a transcript at a time
 
 
 class Position:
@@ -32,33 +35,71 @@ class Position:
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self.room = " ".join(self._words(0))
-            words = self._words(_HALF)
+            words, sums = self._words(_PART), self._words(2 * _PART)
         except OSError as error:
             raise DuplexError(f"Unable to use {self.path}: {reason_of(error)}") from None
         self.entry, self.offset = (words[0], int(words[1])) if len(words) == 2 else (FIRST, 0)
         self.known = len(words) == 2
+        self._first, self._sum = 0, -1  # from which offset on, and the CRC-32, or -1: not known
+        if len(sums) == 3 and sums[1] == str(self.offset) and self.known:
+            self._first, self._sum = int(sums[2]), int(sums[0], 16)
 
     def belong(self, room: str) -> None:
         """The transcript is a copy of the room with this id, from now on."""
-        self._write(0, room)
+        os.pwrite(self._fd, _part(room), 0)
         os.fsync(self._fd)
         self.room = room
 
-    def move(self, entry: str, offset: int) -> None:
-        """Everything up to `offset`, the end of `entry`, is copied."""
-        self._write(_HALF, f"{entry} {offset}")
+    def begin(self, offset: int) -> None:
+        """Nothing is copied yet of a room whose first record is there."""
+        self._first, self._sum = offset, 0
+        self.move(FIRST, offset, b"")
+
+    def move(self, entry: str, offset: int, data: bytes) -> None:
+        """Everything up to `offset`, the end of `entry`, is copied; `data` is what was added."""
+        self._sum = zlib.crc32(data, self._sum)
+        where = _part(f"{entry} {offset}") + _part(f"{self._sum:08x} {offset} {self._first}")
+        os.pwrite(self._fd, where, _PART)
         self.entry, self.offset, self.known = entry, offset, True
+
+    def is_unchanged(self, transcript: int, first: int) -> bool:
+        """Whether what was copied still stands in that file, whose first record is at `first`.
+
+        Reads all of it. Where a later record is the first by now, some of the file was given back
+        to the disk (mirror.py), and where nothing is known it begins to be: then it is unchanged.
+        """
+        found = _sum(transcript, first, self.offset)
+        if self._sum >= 0 and self._first == first:
+            return found == self._sum
+        self._first, self._sum = first, found
+        self.move(self.entry, self.offset, b"")
+        return True
+
+    def shorten(self, transcript: int, first: int, offset: int) -> None:
+        """The file ends there, after a power cut: the entry has to be searched for."""
+        self._first, self._sum = first, _sum(transcript, first, offset)
+        self.move(FIRST, offset, b"")
 
     def close(self) -> None:
         os.close(self._fd)
 
-    def _write(self, at: int, text: str) -> None:
-        line = f"{text} {zlib.crc32(text.encode()):08x}"
-        os.pwrite(self._fd, line.ljust(_HALF - 1).encode() + b"\n", at)
-
     def _words(self, at: int) -> list[str]:
         """What was written there, if it is whole."""
         text, _, check = (
-            os.pread(self._fd, _HALF, at).decode("ascii", "replace").strip().rpartition(" ")
+            os.pread(self._fd, _PART, at).decode("ascii", "replace").strip().rpartition(" ")
         )
         return text.split(" ") if text and check == f"{zlib.crc32(text.encode()):08x}" else []
+
+
+def _part(text: str) -> bytes:
+    line = f"{text} {zlib.crc32(text.encode()):08x}"
+    return line.ljust(_PART - 1).encode() + b"\n"
+
+
+def _sum(fd: int, start: int, end: int) -> int:
+    """The CRC-32 of a part of a file, as far as it goes."""
+    found = 0
+    while start < end and (block := os.pread(fd, min(_READ, end - start), start)):
+        found = zlib.crc32(block, found)
+        start += len(block)
+    return found

@@ -41,6 +41,7 @@ class SharedRoom(Room):
         self.host_id = os.urandom(8).hex()
         shared, position = self._shared(), Position(self.transcript.path)
         try:
+            shared.check_version()
             for again in reversed(range(TRIES)):
                 found = shared.find()
                 assert found  # it is made if there is none

@@ -5,6 +5,7 @@ ARGV  room id, host, turn, known, keep, operation, and what the operation takes
 
 It answers a list whose first is a word: "ok", or why nothing was done:
   other   the store has no such room, or another of that name
+  wrong   the room's keys have something that no room has put there, which it answers, too
   protected  the room has another protection than this host offers, which it answers, too
   behind  the room is shorter than what this host has a copy of: the store has lost its end
   swept   this host was taken for dead: its people were announced as dropped
@@ -78,7 +79,26 @@ local function refused(own)
   return nil
 end
 
+-- What stands under the room's keys and is not a room's, or nil.
+local function damage()
+  for at, key in ipairs(KEYS) do
+    local found = call('TYPE', key).ok
+    if found ~= 'none' and found ~= (at == 2 and 'stream' or 'hash') then
+      return key .. ' is a ' .. found
+    end
+  end
+  for _, field in ipairs({'end', 'here', 'guests'}) do
+    local value = call('HGET', room, field)
+    if value and not string.match(value, '^%%d+$') then
+      return room .. ' has no number as ' .. field
+    end
+  end
+  return nil
+end
+
 if op == 'found' then
+  local wrong = damage()
+  if wrong then return {'wrong', wrong} end
   if call('EXISTS', room) == 0 then
     if ARGV[9] == '0' or call('EXISTS', log) == 1 then return {'other'} end
     call('HSET', room, 'id', ARGV[7], 'secret', ARGV[8], 'end', 0, 'here', 0, 'guests', 0)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from contextlib import contextmanager
 
 from duplex.store import script
 from duplex.store.entry import Entry, Letter
-from duplex.store.errors import OtherProtection, Refused, StoreError, Unreachable
+from duplex.store.errors import Damaged, OtherProtection, Refused, StoreError, TooOld, Unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from duplex.store.address import Address
@@ -31,7 +34,18 @@ _NAMES = ("room", "log", "people", "nicks", "sessions", "hosts")
 _PASSING = (
     *("ReadOnlyError", "MasterDownError", "TryAgainError", "ClusterDownError"),
     *("LOADING", "READONLY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "BUSY", "UNBLOCKED"),
+    "Script killed",
 )
+
+# Said where a key holds another type, or a value is no number or no JSON: redis(1) and Lua's words.
+_DAMAGE = (
+    *("WRONGTYPE", "attempt to ", "bad argument", "not an integer", "invalid token"),
+    *("not a valid float", "Invalid stream ID", "Expected "),
+)
+_NO_STORE = "what answers there is neither Redis nor Valkey"
+# What redis-py and the lines here come upon where an answer is not one of a store's.
+_MISUNDERSTOOD = (ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError)
+_OLDEST = (6, 2)  # of Redis; each Valkey says that it is a newer one
 
 
 class Room:
@@ -73,13 +87,27 @@ class Shared:
         answer = self.call(0, 0, ("found", *made, int(make), self.protection if make else ""))
         if answer[0] == b"protected":
             raise OtherProtection(self.name, answer[1].decode(), self.protection)
+        if answer[0] == b"wrong":
+            raise Damaged(self.name, answer[1].decode(errors="replace"))
         if answer[0] != b"ok" and not make:
             return None
         if answer[0] != b"ok":
             raise StoreError(f"the store has half of a room called {self.name}: remove it there")
-        room = Room(answer)
+        with self._understood("the room"):
+            room = Room(answer)
         self.room_id = self.room_id or room.id
         return room
+
+    def check_version(self) -> None:
+        """Raises TooOld. A server that does not tell, to this user, is taken as it is."""
+        try:
+            told = self._try(self._client.execute_command, "INFO", "server")
+        except Refused:
+            return
+        version = str(told.get("redis_version", "")) if isinstance(told, dict) else ""
+        found = re.match(r"(\d{1,9})\.(\d{1,9})", version)
+        if found and tuple(map(int, found.groups())) < _OLDEST:
+            raise TooOld(self.address.shown, version)
 
     def begin(self) -> int:
         """Be a host that lives; the turn that the first call has to be greater than."""
@@ -88,7 +116,8 @@ class Shared:
             raise OtherProtection(self.name, answer[1].decode(), self.protection)
         if answer[0] != b"ok":
             raise self._not_ours()
-        return int(answer[1])
+        with self._understood("the room"):
+            return int(answer[1])
 
     def call(self, turn: int, known: int, call: Call) -> Answer:
         """One operation (script.py). Raises Unreachable, and Refused."""
@@ -118,7 +147,8 @@ class Shared:
         answer = self.call(0, 0, ("restore", expected, records))
         if answer[0] != b"ok":
             raise self._not_ours()
-        return int(answer[1])
+        with self._understood("the room"):
+            return int(answer[1])
 
     # Reading:
 
@@ -135,22 +165,25 @@ class Shared:
         )
         entries: list[Entry] = []
         letters: list[Letter] = []
-        for name, items in found.items() if isinstance(found, dict) else found or ():
-            if name == self.log:
-                entries = [Entry(entry_id, fields) for entry_id, fields in items]
-            else:
-                letters = [Letter(at, fields) for at, fields in items]
+        with self._understood("entries"):
+            for name, items in found.items() if isinstance(found, dict) else found or ():
+                if name == self.log:
+                    entries = [Entry(entry_id, fields) for entry_id, fields in items]
+                else:
+                    letters = [Letter(at, fields) for at, fields in items]
         return entries, letters
 
     def entries_back(self, before: str, count: int) -> list[Entry]:
         """Up to `count` entries before the id `before` ("+": the last), the latest first."""
         newest = before if before == "+" else f"({before}"
         found = self._try(self._client.xrevrange, self.log, newest, "-", count)
-        return [Entry(entry_id, fields) for entry_id, fields in found]
+        with self._understood("entries"):
+            return [Entry(entry_id, fields) for entry_id, fields in found]
 
     def entry(self, entry_id: str) -> Entry | None:
         found = self._try(self._client.xrange, self.log, entry_id, entry_id, 1)
-        return Entry(*found[0]) if found else None
+        with self._understood("entries"):
+            return Entry(*found[0]) if found else None
 
     def tell(self, connection: str, letter: bytes) -> None:
         """Write to whom this connection is, on whatever host, if it is still here."""
@@ -185,10 +218,22 @@ class Shared:
             return what(*args, **options)
         except (redis.RedisError, OSError) as error:
             raise self._trouble(error) from None
+        except _MISUNDERSTOOD:
+            raise Unreachable(self.address.shown, _NO_STORE) from None
+
+    @contextmanager
+    def _understood(self, what: str) -> Iterator[None]:
+        """While something is made of an answer."""
+        try:
+            yield
+        except _MISUNDERSTOOD:
+            raise Damaged(self.name, what) from None
 
     def _judged(self, answer: Any) -> Answer | Refused:
-        if isinstance(answer, list):
+        if isinstance(answer, list) and answer and isinstance(answer[0], bytes):
             return answer
+        if not isinstance(answer, Exception):
+            raise Unreachable(self.address.shown, _NO_STORE)
         trouble = self._trouble(answer)
         if isinstance(trouble, Refused):
             return trouble
@@ -204,6 +249,10 @@ class Shared:
             if isinstance(error, redis.AuthenticationError):
                 return StoreError(str(self.address.trouble(error)))
             return self.address.trouble(error)
+        if isinstance(error, redis.InvalidResponse):
+            return Unreachable(self.address.shown, _NO_STORE)
+        if any(word in said for word in _DAMAGE):
+            return Damaged(self.name, self.address.hide(str(error)))
         return Refused(self.address.hide(said))
 
     def _not_ours(self) -> StoreError:
