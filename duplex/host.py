@@ -23,7 +23,7 @@ from contextlib import suppress
 
 from duplex import arrival, delivery, hardening, orders, page, tcp, text, watch
 from duplex.departures import Departures
-from duplex.errors import EXIT_OK, DuplexError, UnableToFork, say_status
+from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, DuplexError, UnableToFork, say_status
 from duplex.flusher import flush
 from duplex.gate import Gate
 from duplex.handshake import shake_hands
@@ -62,6 +62,8 @@ CLOSING_LOCKED = 3.0  # s for the transcript's lock to be had, for the end to be
 HELD_WHILE_CLOSING = 0.5  # s that who stands still may hold it meanwhile
 KILLING = 2.0  # s for who was killed to end; one in a frozen cgroup does when it is thawed
 NICE = 5  # of members, so that the host accepts and reaps in time
+# What a screen ends with when its operator leaves, by a word or a key, or is told to by a signal.
+LEFT = (EXIT_OK, *(EXIT_SIGNAL + n for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)))
 OPERATOR = ""  # for an address: it has none
 READY = (arrival, delivery, orders, text)  # what members need is imported once, here
 
@@ -98,6 +100,7 @@ class Host:
         self._helpers = Helpers(room.tell_operator)
         self._watch = Watch(room.page, self._members, self._helpers.kinds)
         self._closing = ""  # the event that closes the room
+        self._failed = False  # and it is not as anybody wished
         self._synced = options.fsync == "second"
 
     def run(self) -> int:
@@ -120,7 +123,7 @@ class Host:
             self._close()
         finally:
             room.roster.remove()
-        return EXIT_OK
+        return EXIT_FAILURE if self._failed else EXIT_OK
 
     def _wanted(self) -> select.epoll:
         """All that a turn waits for."""
@@ -280,6 +283,10 @@ class Host:
 
     def _helper_ended(self, kind: str, status: int, how: str) -> None:
         if kind == "screen":
+            if os.waitstatus_to_exitcode(status) not in LEFT and not self._closing:
+                self._failed = True
+                self._room.on_screen = False
+                say_status(f"the screen {how}: the room closes")
             self._closing = self._closing or "the room closed"
         elif not self._closing and not self._helpers.ended(kind, how):
             self._give_up(kind, f"the {kind} {how}, {FAILURES} times in a row")
@@ -310,6 +317,8 @@ class Host:
         from duplex.joined import run_screen
 
         self._die_with_host()
+        if self._room.front:
+            self._room.front.take_in()
         close_all_but({0, 1, 2, sock.fileno()})
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -347,6 +356,7 @@ class Host:
             self._signals.settle()
             self._reap()
             self._watch.look(HELD_WHILE_CLOSING)
+            self._watch.end_screen()
             if self._departures.locked:
                 self._departures.record()
 

@@ -166,8 +166,12 @@ class Child:
 
     def ask_to_end(self) -> None:
         """Send SIGTERM, unless it has ended."""
+        self.send(signal.SIGTERM)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send that, unless it has ended."""
         if not self.ended(0):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+            signal.pidfd_send_signal(self._pidfd, number)
 
     def kill(self) -> None:
         """Kill and reap it, unless it has ended."""
@@ -255,6 +259,14 @@ def load_prctl() -> Callable[..., int]:
 
     prctl: Callable[..., int] = ctypes.CDLL(None).prctl
     return prctl
+
+
+def is_in_background(terminal: int) -> bool:
+    """Whether the terminal open as `terminal` is another job's just now."""
+    try:
+        return os.tcgetpgrp(terminal) != os.getpgrp()
+    except OSError:
+        return False  # it controls nobody here
 
 
 def close_all_but(kept: set[int]) -> None:

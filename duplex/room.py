@@ -10,11 +10,13 @@ import argparse
 import os
 import resource
 from contextlib import suppress
+from functools import partial
 
-from duplex import activation, keeping, places, protection, tcp, user
+from duplex import activation, front, keeping, places, protection, tcp, user
 from duplex.bell import Bell
 from duplex.errors import DuplexError, UsageError, say_status
 from duplex.page import Page
+from duplex.process import is_in_background
 from duplex.rate import CROWD
 from duplex.rates import Rates
 from duplex.roster import HOST, Keys, Roster, Undeliverable
@@ -23,8 +25,10 @@ from duplex.status import Status, never_wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import pwd
     from collections.abc import Callable
 
+    from duplex.front import Front
     from duplex.host import Host
     from duplex.protection import Protection
     from duplex.transcript import Transcript
@@ -116,20 +120,42 @@ def run(options: argparse.Namespace) -> int:
     _check_descriptors()
     status = never_wait()
     become = user.choose(options.user, options.allow_root)
-    host_type, room_type = _kind(options)
     protected, code = protection.listening(options)
     host = protected.hosts if options.host is None else options.host
     if given := activation.sockets():  # by whoever started us: they decide where it is
         listener = tcp.Listener.inherited(given)
     else:
         listener = tcp.Listener(host, options.port, BACKLOG)
+    keep = partial(_keep, options, listener, protected, status, code, become)
+    if not front.is_wanted():
+        return keep(None)
+    if is_in_background(0):
+        options.plain = True
+    before = front.Front()
+    return before.stand(lambda: keep(before), let_go=listener.close)
+
+
+def _keep(
+    options: argparse.Namespace,
+    listener: tcp.Listener,
+    protected: Protection,
+    status: Status,
+    code: str,
+    become: pwd.struct_passwd | None,
+    before: Front | None,
+) -> int:
+    """The host: `before` stands between it and a terminal, if there is one."""
+    front.is_not_stopped()
     if become:
         user.become(become)
+    if before:
+        before.watched()
+    host_type, room_type = _kind(options)
     port = listener.address[1]
     options.log = options.log or places.of_room(options.name, port)
     transcript = keeping.for_room(options.log, options.adopt)
     room = room_type(options, port, transcript, protected)
-    room.status = status
+    room.status, room.front = status, before
     if transcript.mended:
         say_status(f"{options.log}: {transcript.mended} bytes of a torn record were cut back")
     if code:
@@ -180,6 +206,7 @@ class Room:
     """What all processes of a room share."""
 
     status: Status
+    front: Front | None = None
 
     def __init__(
         self,

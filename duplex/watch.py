@@ -66,6 +66,12 @@ class Watch:
             elif now - since > STOPPED_TOO_LONG:
                 self._kill(pid)
 
+    def end_screen(self) -> None:
+        """The room closes, and a screen that its operator has suspended would not hear of it."""
+        for pid, kind in self._helpers.items():
+            if kind == "screen" and _state(pid) in "Tt":
+                os.kill(pid, signal.SIGKILL)
+
     def _kill(self, pid: int) -> None:
         if pid in self._members:
             self._page.seat(self._members[pid][0]).end(page.LOST, REASON)

@@ -317,6 +317,12 @@ class Terminal:
             return 128 + int(self.spawned.signalstatus)
         return int(self.spawned.exitstatus)
 
+    def hang_up(self) -> None:
+        """Its window is closed: nobody has the other side of the terminal any more."""
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, self.spawned.child_fd)
+        os.close(null)
+
     def stop(self) -> None:
         for pid in [*children(self.pid), self.pid]:
             with_no_error(lambda pid=pid: os.kill(pid, signal.SIGKILL))

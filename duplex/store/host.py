@@ -18,7 +18,7 @@ import time
 
 from duplex import page
 from duplex.departures import Departures, how_it_left
-from duplex.errors import EXIT_FAILURE, DuplexError
+from duplex.errors import DuplexError
 from duplex.host import CLOSING, Host
 from duplex.roster import HOST
 from duplex.store.member import SharedMember
@@ -44,12 +44,7 @@ class SharedHost(Host):
     member: type[Member] = SharedMember
     _room: SharedRoom
 
-    def run(self) -> int:
-        status = super().run()
-        return EXIT_FAILURE if self._failed else status
-
     def _open_helpers(self) -> None:
-        self._failed = False
         self._room.open_writers_door()
         self._departures.begin()
         door, copy = self._room.writers_door.fileno(), self._room.transcript.fd

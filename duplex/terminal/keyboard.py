@@ -11,10 +11,16 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
-from prompt_toolkit.input.vt100 import Vt100Input
+from prompt_toolkit.input.vt100 import Vt100Input, cooked_mode, raw_mode
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from duplex.terminal.terminal import Terminal
 
 _END = "\x1b[201~"
 _ENDING_KEYS = "\x03\x04"  # Ctrl-C, Ctrl-D
@@ -24,12 +30,35 @@ _KEY_LENGTH = 8  # characters at most that a key sends; a paste comes in larger 
 class Keyboard(Vt100Input):
     """Echoes nothing while lines are printed: what is typed then would be shown among them."""
 
-    def __init__(self, stdin: TextIO) -> None:
+    def __init__(self, stdin: TextIO, terminal: Terminal | None = None) -> None:
         super().__init__(stdin)
+        self._terminal = terminal
         self.vt100_parser = _Parser(lambda key: self._buffer.append(key))
 
     def cooked_mode(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def raw_mode(self) -> AbstractContextManager[None]:
+        return _Mode(raw_mode(self.fileno()), self._terminal)
+
+    def shells_mode(self) -> AbstractContextManager[None]:
+        """What the terminal is set to while the shell has it."""
+        return _Mode(cooked_mode(self.fileno()), self._terminal)
+
+
+class _Mode(AbstractContextManager[None]):
+    """What a terminal is set to for a while; nothing is set back in one that is given up."""
+
+    def __init__(self, mode: AbstractContextManager[None], terminal: Terminal | None) -> None:
+        self._mode = mode
+        self._terminal = terminal
+
+    def __enter__(self) -> None:
+        self._mode.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        if not (self._terminal and self._terminal.given_up):
+            self._mode.__exit__(*error)
 
 
 class _Parser(Vt100Parser):

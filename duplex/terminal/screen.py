@@ -18,7 +18,6 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input.typeahead import get_typeahead
-from prompt_toolkit.input.vt100 import cooked_mode
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import (
@@ -68,6 +67,7 @@ class Screen:
         self._unprinted = b""
         self._printing: asyncio.Task[None] | None = None
         self._terminal = Terminal(_STDOUT, sys.stdout.encoding, talk.signals)
+        self._keyboard = Keyboard(sys.stdin, self._terminal)
         self._typed = Buffer(history=InMemoryHistory(), accept_handler=self._accept)
         self._app = self._application()
 
@@ -92,7 +92,7 @@ class Screen:
             key_bindings=self._keys(),
             refresh_interval=REDRAW_EVERY,
             erase_when_done=True,
-            input=Keyboard(sys.stdin),
+            input=self._keyboard,
             output=output,
         )
 
@@ -139,6 +139,8 @@ class Screen:
         self.running = True
         try:
             await self._app.run_async(handle_sigint=False, pre_run=self._begin_soon)
+        except EOFError:  # the terminal has hung up, and its SIGHUP was for somebody else
+            talk.interrupted(signal.SIGHUP)
         finally:
             self.running = False
             ticking.cancel()
@@ -330,7 +332,7 @@ class Screen:
 
     def _stop(self) -> None:
         """Until the shell lets it go on; with the terminal as it was before."""
-        with cooked_mode(sys.stdin.fileno()):
+        with self._keyboard.shells_mode():
             os.kill(0, signal.SIGTSTP)
 
     def _write_unprinted(self) -> None:

@@ -13,9 +13,11 @@ import os
 import select
 import time
 
+from duplex import process
 from duplex.process import PIPE_BUF, Signals, seconds_left, wait
 
 GRACE = 0.5  # s for all that is still to be written once a signal has come
+_STDIN = 0
 _TRY_EVERY = 0.01  # s between two tries of what the terminal has half the room for
 
 
@@ -34,6 +36,14 @@ class Terminal:
     def close(self) -> None:
         os.close(self._fd)
 
+    @property
+    def given_up(self) -> bool:
+        """Told to end in the background: the terminal is the shell's, and is not touched any more.
+
+        To set it then would stop this process's whole job (SIGTTOU).
+        """
+        return bool(self._signals.received) and process.is_in_background(_STDIN)
+
     # What prompt_toolkit wants of a file; it must not have a `buffer`, or that is written to.
 
     def write(self, text: str) -> None:
@@ -49,6 +59,8 @@ class Terminal:
         return os.isatty(self._fd)
 
     def write_bytes(self, data: bytes) -> None:
+        if self.given_up:
+            return
         view = memoryview(data)
         while view and self._takes_more():
             try:
