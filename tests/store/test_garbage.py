@@ -72,7 +72,7 @@ class Garbage:
         with sock:
             try:
                 while sock.recv(65536):
-                    sock.sendall(3 * self._answer)
+                    sock.sendall(self._answer)
             except OSError:
                 return
 
