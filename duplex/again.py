@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from duplex.protection import Protection
     from duplex.receiving import Report
+    from duplex.target import Target
     from duplex.wire import Channel
 
 BACKOFF, BACKOFF_LIMIT = 0.1, 5.0  # s before the first attempt, doubled up to the limit
@@ -30,12 +31,11 @@ FORGOTTEN = 3600.0  # s after which one is: connections are also lost without an
 class Again:
     """One side's way back. `timeout` is what each address of a host gets, in s."""
 
-    def __init__(self, hosts: list[str], port: int, timeout: float, protection: Protection) -> None:
+    def __init__(self, hosts: list[Target], timeout: float, protection: Protection) -> None:
         """The first of the hosts is the one whose connection is there."""
         self._hosts = hosts
         self._at = 0  # which of them was tried last
         self._tried = 0  # in vain, since the wait was last doubled
-        self._port = port
         self._timeout = timeout
         self._protection = protection
         self._delay = BACKOFF
@@ -60,9 +60,9 @@ class Again:
             if self._tried % len(self._hosts) == 0:
                 self._delay = min(self._delay * 2, BACKOFF_LIMIT)
             host = self._hosts[self._at]
-            self._protection.calls(host)
+            self._protection.calls(host.host)
             try:
-                sock = tcp.connect(host, self._port, self._timeout, report.signals)
+                sock = tcp.connect(host.host, host.port, self._timeout, report.signals)
             except UnableToConnect:
                 continue
             except Interrupted:

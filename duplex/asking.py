@@ -116,7 +116,10 @@ def _read_line(tty: int, signals: Signals) -> str:
         happened = wait({tty: select.POLLIN, signals.fd: select.POLLIN})
         _heed(signals)
         if tty in happened:
-            more = os.read(tty, 4096)
+            try:
+                more = os.read(tty, 4096)
+            except BlockingIOError:
+                continue  # others read it, too, and one of them was faster
             if not more and not line:
                 raise DuplexError("no code was given")
             line += more or b"\n"  # Ctrl-D after text ends it as Enter does

@@ -13,6 +13,7 @@ import sys
 
 from duplex import __version__
 from duplex.errors import EXIT_OK, EXIT_SIGNAL, DuplexError, UsageError, say_status
+from duplex.stdio import print_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ Two people, or a room of them, talk over one TCP port; the other side needs no m
 
 {commands}
 
-duplex COMMAND --help tells more; duplex --version which this is.
+duplex help COMMAND tells more; duplex --version which this is.
 
 example:
   duplex listen 8000               in one terminal
@@ -59,12 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     name = argv[0] if argv else ""
     if name in ("--version", "-V"):
-        print(f"duplex {__version__}")
+        print_all(f"duplex {__version__}\n")
         return EXIT_OK
-    if name in ("--help", "-h", "help"):
+    if name == "help" and len(argv) > 1:
+        name, argv = argv[1], [argv[1], "--help"]
+    elif name in ("--help", "-h", "help"):
         width = max(map(len, COMMANDS))
         lines = (f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items())
-        print(HELP.format(commands="\n".join(lines)), end="")
+        print_all(HELP.format(commands="\n".join(lines)))
         return EXIT_OK
     if name not in COMMANDS:
         what = f"there is no command {name!r}" if name else "a command is needed"
@@ -83,6 +86,9 @@ def _parser(name: str) -> argparse.ArgumentParser:
 
         def error(self, message: str) -> NoReturn:
             raise UsageError(f"{self.prog}: {message} ({self.prog} --help tells more)")
+
+        def print_help(self, _file: object = None) -> None:
+            print_all(self.format_help())
 
     module, text = COMMANDS[name]
     return Parser(

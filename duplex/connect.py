@@ -16,6 +16,7 @@ from duplex.joined import Joined
 from duplex.keeping import Pending
 from duplex.process import Interrupted, Signals
 from duplex.record import NICK_LIMIT, check_nick
+from duplex.target import Target, targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ example:
   duplex connect --retry --verbatim HOST 8000 < file
   duplex connect --code HOST 8000            it listens with --code: the code is asked for
   duplex connect --nick ann 127.0.0.1 5000   in a room (duplex room 5000): be called ann there
+  duplex connect alpha.example:8000          the same as HOST PORT; also [::1]:8000
   duplex connect alpha,beta,gamma 5000       one room on many hosts: whichever answers
 """
 LOG = f"{places.CALLERS}; in a room logs/room-ROOM/HOST-PORT/server_input.log"
@@ -38,9 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "host",
         metavar="HOST[,HOST...]",
-        help="a name, an IPv4 or an IPv6 address; of many hosts of one room the next is tried",
+        help="a name, an IPv4 or an IPv6 address; of many hosts of one room the next is tried; "
+        "HOST:PORT and [ADDRESS]:PORT name the port as well",
     )
-    parser.add_argument("port", metavar="PORT", type=int)
+    parser.add_argument(
+        "port", metavar="PORT", nargs="?", help="a number, or the name of a TCP service"
+    )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
@@ -65,27 +70,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Talk to whoever listens there; the exit status."""
-    tcp.check_port(options.port)
+    hosts = targets(options.host, options.port)
     check_nick(options.peer)
     options.explicit = options.nick is not None
     options.nick = check_nick(options.nick) if options.explicit else _login_name()
     if not 0 < options.timeout < float("inf"):
         raise UsageError("--timeout takes a number of seconds above 0")
-    hosts = options.host.split(",")
-    if not all(hosts):
-        raise UsageError("HOST,HOST,... takes names without spaces between them")
     transcript, pending = _transcript(options, hosts)
     signals = Signals()
     protected = protection.calling(options, signals)
     ahead = Ahead(verbatim=options.verbatim)
     sock, at = _connected(hosts, options, signals, ahead)
-    protected.calls(hosts[at])
+    protected.calls(hosts[at].host)
     peer = tcp.where(sock.getpeername())
     tcp.prepare(sock)
     channel = _channel(sock, protected, signals)
     begun = f"connected to {peer}"
     say_status(f"{begun}, {channel.name}")
-    where = [*hosts[at:], *hosts[:at]], options.port, options.timeout
+    where = [*hosts[at:], *hosts[:at]], options.timeout
     again = None if options.no_retry else Again(*where, protected)
     kept = transcript, record.event(begun), again, pending
     talk = Joined(sock, channel, peer, options, signals, *kept)
@@ -95,19 +97,27 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _transcript(
-    options: argparse.Namespace, hosts: list[str]
+    options: argparse.Namespace, hosts: list[Target]
 ) -> tuple[Transcript | None, Pending | None]:
     """The one that --log names, or what there will be one of."""
     if options.no_log:
         return None, None
     if options.log is None:
-        pending = Pending(hosts, options.port)
+        pending = Pending(*_place(hosts))
         pending.prepare()
         return None, pending
     transcript, told = keeping.for_talk(options.log, given=True)
     if told:
         say_status(told)
     return transcript, None
+
+
+def _place(targets: list[Target]) -> tuple[list[str], int]:
+    """Hosts and a port, as a directory is called by them: many ports stand beside their hosts."""
+    port = min(target.port for target in targets)
+    if all(target.port == port for target in targets):
+        return [target.host for target in targets], port
+    return [f"{target.host}:{target.port}" for target in targets], port
 
 
 def _login_name() -> str:
@@ -128,14 +138,14 @@ def _channel(sock: socket.socket, protected: Protection, signals: Signals) -> Ch
 
 
 def _connected(
-    hosts: list[str], options: argparse.Namespace, signals: Signals, ahead: Ahead
+    hosts: list[Target], options: argparse.Namespace, signals: Signals, ahead: Ahead
 ) -> tuple[socket.socket, int]:
     """To the first of the hosts that answers; which one that is."""
     delay = BACKOFF
     while True:
         for at, host in enumerate(hosts):
             try:
-                return tcp.connect(host, options.port, options.timeout, signals), at
+                return tcp.connect(host.host, host.port, options.timeout, signals), at
             except UnableToConnect as error:
                 if at + 1 < len(hosts):
                     say_status(f"{error}; trying {hosts[at + 1]}")

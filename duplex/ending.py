@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
-from duplex.errors import EXIT_SIGNAL
-
-EXIT_PIPE = EXIT_SIGNAL + signal.SIGPIPE  # whoever read our output has closed it
-
 
 class Ending:
     """How a talk ended: the exit status, and the text for the user and the transcript."""

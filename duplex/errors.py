@@ -16,8 +16,6 @@ knows nothing of sockets or files: whoever catches an OSError brings its words a
 
 from __future__ import annotations
 
-import os
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +25,8 @@ EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_SIGNAL = 128  # plus the signal's number
+
+_PATIENCE = 5.0  # s that a standard error which is not read has, where it can be waited for
 
 
 class DuplexError(Exception):
@@ -101,7 +101,9 @@ def say_status(text: str) -> None:
 
 
 def _write(line: bytes) -> None:
-    os.write(2, line)
+    from duplex.stdio import write_all
+
+    write_all(2, line, seconds=_PATIENCE)
 
 
 write_status: Callable[[bytes], object] = _write  # a room has one that never waits (status.py)

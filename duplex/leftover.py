@@ -45,7 +45,11 @@ def _until_quiet(fd: int) -> bytes:
     read = b""
     deadline = time.monotonic() + TYPING
     while time.monotonic() < deadline and wait({fd: select.POLLIN}, QUIET):
-        if not (data := os.read(fd, _CHUNK)):
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            continue
+        if not data:
             break
         read += data
     return read

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 # sides. Between other lines it is text, of something that was pasted.
 BYE_ALONE = 0.5
 CHUNK = 64 * 1024  # bytes a read: larger ones leave the processor's cache
+_TRY_EVERY = 0.01  # s between two tries of what polls writable and has no room for all of it
 # glibc raises its mmap and trim thresholds to the largest block ever freed (mallopt(3)); without
 # that, each read maps and unmaps its buffers, and page faults take a third of the time. The block
 # is never touched, so it costs no memory.
@@ -93,7 +94,11 @@ class Output:
                 happened = wait({**self._report.stops, self._fd: select.POLLOUT})
                 if not happened.get(self._fd, 0) & select.POLLOUT and happened.keys() - {self._fd}:
                     raise Stopped
-            view = view[os.write(self._fd, view[: self._at_once]) :]
+            try:
+                view = view[os.write(self._fd, view[: self._at_once]) :]
+            except BlockingIOError:  # others write there, too, and have made it non-blocking
+                if wait(self._report.stops, _TRY_EVERY):
+                    raise Stopped from None
 
 
 def shown_on_screen(report: Report) -> Callable[[bytes, bytes], None]:

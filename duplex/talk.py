@@ -17,11 +17,12 @@ import socket
 import time
 
 from duplex import leftover, record, words
-from duplex.ending import EXIT_PIPE, Ending
+from duplex.ending import Ending
 from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, reason_of, say_status
 from duplex.halfclose import HalfClosed, abort, is_asked, shut
 from duplex.process import Child, Signals, close_all_but, fork, unblock_signals, wait
 from duplex.recording import Recording
+from duplex.stdio import EXIT_PIPE
 from duplex.tcp import CHECK_EVERY, Pulse, is_closed, unacknowledged
 from duplex.wire import plain
 

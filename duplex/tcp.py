@@ -41,9 +41,17 @@ _UNACKED, _LAST_ACK_RECV, _RTT, _BYTES_ACKED, _SND_WND = 24, 56, 68, 120, 228
 
 
 def where(address: Address) -> str:
-    """A socket address or (host, port) as people write it: 127.0.0.1:8000, [::1]:8000."""
-    host, port = shown(address[0]), address[1]
+    """A socket address or (host, port) as people write it: 127.0.0.1:8000, [fe80::1%eth0]:8000."""
+    host, port = host_of(address), address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def host_of(address: Address) -> str:
+    """Its host, with the scope where it is ambiguous without it; the kernel has that apart."""
+    host: str = address[0]
+    if len(address) > 3 and address[3] and "%" not in host:
+        host += f"%{address[3]}"
+    return shown(host)
 
 
 def check_port(port: int, lowest: int = 1) -> None:
@@ -170,7 +178,7 @@ def invitation(address: Address, flag: str = "") -> str:
 
     `flag` is what whoever joins has to type before the address.
     """
-    host, port = shown(address[0]), address[1]
+    host, port = host_of(address), address[1]
     place = where(address)
     if host.startswith("127.") or host == "::1":
         reach = ", this machine only (--host 0.0.0.0 opens it to others)"

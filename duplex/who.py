@@ -13,6 +13,7 @@ from datetime import datetime
 from duplex import tcp
 from duplex.errors import EXIT_OK, DuplexError
 from duplex.roster import rooms
+from duplex.stdio import print_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         raise DuplexError(f"no room of yours runs at port {options.port} on this machine")
     people = [(page, seat) for page in found.values() for seat in page.taken()]
     people.sort(key=lambda person: person[1].joined)
-    print(_as_json(people) if options.json else _as_table(people), end="")
+    print_all(_as_json(people) if options.json else _as_table(people))
     return EXIT_OK
 
 

@@ -51,6 +51,24 @@ def test_each_commands_help_has_an_example(command: str) -> None:
     assert f"duplex {command}" in done.stdout.partition("example")[2]
 
 
+@pytest.mark.parametrize("command", ["listen", "connect", "room", "who", "log"])
+def test_help_of_a_command_is_what_its_own_flag_shows(command: str) -> None:
+    done = run("help", command)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == run(command, "--help").stdout
+
+
+def test_f_is_short_for_follow() -> None:
+    assert run("log", "-f", "--stats").stderr == run("log", "--follow", "--stats").stderr
+    assert "-f, --follow" in run("help", "log").stdout
+
+
+def test_help_of_no_command_is_told() -> None:
+    done = run("help", "lisen")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("duplex: there is no command 'lisen': one of listen, connect")
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
