@@ -13,7 +13,7 @@ import signal
 import sys
 from typing import TextIO, cast
 
-from prompt_toolkit.application import Application, run_in_terminal
+from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import InMemoryHistory
@@ -21,7 +21,6 @@ from prompt_toolkit.input.typeahead import get_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import (
-    BufferControl,
     ConditionalContainer,
     FormattedTextControl,
     HSplit,
@@ -31,10 +30,12 @@ from prompt_toolkit.layout import (
 from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.output.vt100 import Vt100_Output
 
+from duplex.terminal.draft import Draft, Line, Plainer
 from duplex.terminal.face import Face
 from duplex.terminal.keyboard import Keyboard
 from duplex.terminal.paint import Painter
 from duplex.terminal.question import OnceMore, Question
+from duplex.terminal.redraw import Redrawing
 from duplex.terminal.terminal import Terminal
 
 TYPE_CHECKING = False
@@ -68,27 +69,28 @@ class Screen:
         self._printing: asyncio.Task[None] | None = None
         self._terminal = Terminal(_STDOUT, sys.stdout.encoding, talk.signals)
         self._keyboard = Keyboard(sys.stdin, self._terminal)
-        self._typed = Buffer(history=InMemoryHistory(), accept_handler=self._accept)
+        self._plainer = Plainer()
+        self._typed = Draft(history=InMemoryHistory(), accept_handler=self._accept)
         self._app = self._application()
 
-    def _application(self) -> Application[None]:
+    def _application(self) -> Redrawing:
         terminal = cast(TextIO, self._terminal)  # as far as the output needs it
         output = Vt100_Output.from_pty(terminal, term=os.environ.get("TERM"))
         # Never ask the terminal for the cursor's position: not each one answers, and without it
         # the bar stands right below the input line, and nothing waits for an answer.
         output.enable_cpr = False
         line = Window(
-            BufferControl(self._typed, input_processors=[BeforeInput("> ")]),
+            Line(self._typed, input_processors=[self._plainer, BeforeInput("> ")]),
             wrap_lines=True,
             dont_extend_height=True,
         )
         pending = Window(FormattedTextControl(self._pending), dont_extend_height=True, style="dim")
-        bar = Window(FormattedTextControl(lambda: self._face.bar()), height=1, style="reverse")
+        bar = Window(FormattedTextControl(self._bar), height=1, style="reverse")
         above = ConditionalContainer(pending, Condition(lambda: bool(self._face.pending())))
         question = Window(FormattedTextControl(self._asked), height=1, style="bold")
         asked = ConditionalContainer(question, Condition(lambda: self._question is not None))
-        return Application(
-            Layout(HSplit([above, asked, line, bar])),
+        return Redrawing(
+            layout=Layout(HSplit([above, asked, line, bar])),
             key_bindings=self._keys(),
             refresh_interval=REDRAW_EVERY,
             erase_when_done=True,
@@ -171,6 +173,10 @@ class Screen:
         @keys.add("c-d", filter=Condition(lambda: not self._typed.text))
         def _stop_saying(_event: KeyPressEvent) -> None:
             self._unless_asked_before("quit", self._end_saying)
+
+        @keys.add("c-l")
+        def _clear(_event: KeyPressEvent) -> None:
+            self._app.clear()
 
         @keys.add("c-z")
         def _suspend(event: KeyPressEvent) -> None:
@@ -325,6 +331,7 @@ class Screen:
 
     async def _print_above(self) -> None:
         while self._unprinted and self.running:
+            await self._app.settled()
             await run_in_terminal(self._write_unprinted)
         self._printing = None
         if self.running and self._talk.reports and not self._talk.ending:
@@ -346,7 +353,10 @@ class Screen:
 
     def _pending(self) -> str:
         """Each on a row, cut at the screen's edge."""
-        return "\n".join(self._face.pending())
+        return "\n".join(map(self._plainer.drawn, self._face.pending()))
+
+    def _bar(self) -> str:
+        return self._plainer.drawn(self._face.bar())
 
     def _complete(self, buffer: Buffer) -> None:
         """Tab: complete to the first candidate, then to the next ones in turn."""
