@@ -21,8 +21,6 @@ from duplex.tcp import round_trip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from socket import SocketType
-
     from duplex.member import Member
 
 # How long an answer to the welcome is waited for: a client far away needs its round trips, one on
@@ -113,16 +111,18 @@ class Arrival:
         """Take it on this host. Raises Taken."""
         member, roster = self._member, self._room.roster
         former = member.nick
-        member.seat.wants(nick)
-        mailbox = self._bind(nick)
+        self._take_here(nick)
         member.seat.nick = nick
-        if former and same_nick(former) != same_nick(nick):
-            roster.free(former)
-        member.called(nick, mailbox)
+        if former:
+            roster.free(member.seat, former)
+        member.called(nick)
 
-    def _bind(self, nick: str) -> SocketType:
+    def _take_here(self, nick: str) -> None:
         seat, roster = self._member.seat, self._room.roster
-        return roster.inherit(nick) if seat.claims and seat.inherits else roster.bind(nick)
+        if seat.claims and seat.inherits:
+            roster.inherit(seat, nick)
+        else:
+            roster.take(seat, nick)
 
     def _carry_out(self, request: str) -> None:
         command, _, rest = request[1:].partition(" ")
@@ -197,7 +197,7 @@ class Arrival:
         that is wanted here is kept for us (departures.py).
         """
         begun, wanted = time.monotonic(), same_nick(nick)
-        self._member.seat.wants(nick)
+        self._room.roster.wants(self._member.seat, nick)
         self._member.seat.claims = session
         asked: dict[int, float] = {}  # when each of them was asked to make way
         while True:

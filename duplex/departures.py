@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.page import Seat
     from duplex.room import Room
+    from duplex.roster import Kept
 
 
 TRY_AGAIN = 1.0  # s until an event is recorded that could not be
@@ -35,9 +36,10 @@ class Departures:
         self._due = False  # the number of those who are here is to be written
         self._locked = 0.0  # monotonic, since when somebody else has had the lock
         self._told = False
-        self._nicks: list[str] = []  # of those whose leaving is not recorded
+        self._leaving: list[Kept] = []  # nicks of those whose leaving is not recorded
         self._closes = False
-        self._kept: dict[int, str] = {}  # the nick that is kept for a member, by its process id
+        # The nick that is kept for a member, and how, by its process id.
+        self._kept: dict[int, tuple[str, Kept]] = {}
 
     @property
     def waits(self) -> bool:
@@ -56,26 +58,24 @@ class Departures:
         return TRY_LOCK if time.monotonic() - self._locked < 1 else TRY_LOCK_LATER
 
     def of(self, seat: Seat, status: int, closing: bool) -> None:
-        """A member has ended: record it, clear its seat, free its nicks."""
-        nicks, was_here = seat.nicks, seat.state == page.HERE and not closing
+        """A member has ended: record it, and clear its seat, so that its nicks are free."""
+        was_here = seat.state == page.HERE and not closing
         heir = self._heir(seat) if was_here and seat.ending == page.TAKEN_OVER else None
         event = how_it_left(seat, status) if was_here and seat.nick != roster.HOST else ""
-        kept = self._kept.pop(seat.pid, "")
+        kept = self._kept.pop(seat.pid, None)
         events = [f"{seat.nick} {event}"] if event and not heir else []
         if kept and (seat.state != page.HERE or seat.claims) and not closing:
-            events.append(f"{kept} {NOT_BACK}")
-            nicks = [*nicks, kept]
-        if events:
+            events.append(f"{kept[0]} {NOT_BACK}")
+            self._leaving.append(kept[1])
+        if events:  # free only once they are recorded: who comes back with it is recorded after
             self.unrecorded += events
-            self._nicks += nicks
-            nicks = []  # only then: who comes back with it is recorded after this
+            self._leaving += self._room.roster.leaves(seat.holds_0, seat.holds_1)
         elif heir:
-            self._kept[heir.pid], heir.inherits = seat.nick, 1
-            nicks = [nick for nick in nicks if not same(nick, seat.nick)]
+            for one in self._room.roster.leaves(heir.wants):
+                self._kept[heir.pid], heir.inherits = (seat.nick, one), 1
         seat.clear()
         if was_here or events:
             self.record()
-        self._free(nicks)
 
     def _heir(self, seat: Seat) -> Seat | None:
         """The last of those who are coming to take over what was said here, and the nick."""
@@ -83,7 +83,7 @@ class Departures:
             other
             for state in (page.COMING, page.HERE)  # as a guest (late.py)
             for other in self._room.page.taken(state)
-            if other.claims == seat.session and any(same(nick, seat.nick) for nick in other.nicks)
+            if other.claims == seat.session and other.wants in (seat.holds_0, seat.holds_1)
         ]
         return max(heirs, key=lambda heir: heir.number, default=None)
 
@@ -119,18 +119,14 @@ class Departures:
         for event in self.unrecorded:
             room.tell_log(event)
         self.unrecorded.clear()
-        nicks, self._nicks = self._nicks, []
-        self._free(nicks)
+        leaving, self._leaving = self._leaving, []
+        room.roster.left(leaving)
         room.bell.ring()
 
     def give_up(self) -> None:
         """The room closes, whoever has the lock."""
         self._locked = 0.0
         self._tell(Locked(self._room.transcript.path))
-
-    def _free(self, nicks: list[str]) -> None:
-        for nick in nicks:
-            self._room.roster.free_of_dead(nick)
 
     def _tell(self, error: TranscriptError) -> None:
         """Once, until it is over."""
@@ -140,14 +136,6 @@ class Departures:
 
     def all_are_gone(self) -> None:
         """Nobody is left of a room that is closing."""
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two nicks are: one that is being written may be no nick."""
-    try:
-        return roster.same_nick(one) == roster.same_nick(other)
-    except roster.NickError:
-        return False
 
 
 def how_it_left(seat: Seat, status: int) -> str:

@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38  # linux/prctl.h
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38  # linux/prctl.h
 # A limit on the numbers that descriptors have. A member has 11 and, for a moment, 3 more; they are
 # numbered below 20, because it has the socket by the number it had in the host.
 DESCRIPTORS = 32
@@ -51,9 +51,8 @@ def prepare() -> Callable[[], None]:
     def harden() -> None:
         prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         if not traceable:
-            # RLIMIT_CORE does not hold where core_pattern is a pipe (core(5)); this does. The host
-            # stays as it was: the link to its page is how `duplex who` finds the room.
-            prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+            # RLIMIT_CORE does not hold where core_pattern is a pipe (core(5)); this does.
+            prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         for which, limit in limits:
             set_limit(which, limit)
 

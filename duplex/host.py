@@ -43,6 +43,7 @@ from duplex.process import (
 from duplex.receiving import KEPT_BY_MALLOC
 from duplex.reception import Reception, unserved, want
 from duplex.rehearsal import rehearse
+from duplex.sign import Sign
 from duplex.startups import Startups
 from duplex.watch import Watch
 from duplex.wire import HandshakeError, WrongCode
@@ -92,6 +93,7 @@ class Host:
         startups = Startups(options.max_handshakes) if room.protected else None
         self._gate = Gate(room.page, options.max_members, options.max_per_address, startups)
         self._departures = self._make_departures()
+        self._sign = Sign(listener.address[1], room.page)
         self._wishes = Wishes(room, self._gate.banned, self._members)
         self._notices = Notices(room.tell_operator)
         self._reception = Reception(
@@ -113,16 +115,13 @@ class Host:
         room.harden = hardening.prepare()
         gc.collect()
         gc.freeze()
-        try:
-            self._open_helpers()
-            if room.on_screen:
-                self._open_screen()
-            wanted = self._wanted()
-            while not self._closing:
-                self._turn(wanted)
-            self._close()
-        finally:
-            room.roster.remove()
+        self._open_helpers()
+        if room.on_screen:
+            self._open_screen()
+        wanted = self._wanted()
+        while not self._closing:
+            self._turn(wanted)
+        self._close()
         return EXIT_FAILURE if self._failed else EXIT_OK
 
     def _wanted(self) -> select.epoll:
@@ -130,6 +129,7 @@ class Host:
         wanted = select.epoll()
         self._reception.listen(wanted)
         wanted.register(self._wishes.fileno(), select.EPOLLIN)
+        wanted.register(self._sign.fileno(), select.EPOLLIN)
         wanted.register(self._signals.fd, select.EPOLLIN)
         return wanted
 
@@ -145,6 +145,8 @@ class Host:
         if self._wishes.fileno() in ready:
             self._wishes.read()
             self._closing = self._closing or self._wishes.closing
+        if self._sign.fileno() in ready:
+            self._sign.answer()
         self._reception.go_on(ready)
         self._helpers.go_on()
         if self._departures.waits:
@@ -200,7 +202,7 @@ class Host:
         try:
             transcript = self._room.transcript.reopen()
             room = self._room
-            kept = sock.fileno(), transcript.fd, room.page.fd, room.roster.fd, room.bell.fd
+            kept = sock.fileno(), transcript.fd, room.page.fd, room.bell.fd
             self._become(set(kept))
             return self._serve(sock, transcript, seat, channels, operator)
         except LACKS as error:
@@ -329,6 +331,7 @@ class Host:
     def _close(self) -> None:
         """Record it, let every client have what it has not been sent yet, and end them all."""
         self._listener.close()
+        self._sign.close()
         self._reap()
         self._departures.closes(self._closing)
         self._go_on_while(lambda: self._departures.locked, CLOSING_LOCKED)

@@ -103,11 +103,9 @@ class Late(Arrival):
 def rename(member: Member, nick: str) -> tuple[int, int]:
     """Call it so from now on, and record that; where. Raises Taken, TranscriptError."""
     room, former = member.room, member.nick
-    # Only in the case of its letters another: the mailbox is the same, and stays.
-    mailbox = None
-    if same_nick(nick) != same_nick(former):
-        member.seat.wants(nick)
-        mailbox = room.roster.bind(nick)
+    other = same_nick(nick) != same_nick(former)  # not only in the case of its letters
+    if other:
+        room.roster.take(member.seat, nick)
     try:
         with member.transcript:
             at = member.transcript.stamp()
@@ -115,13 +113,12 @@ def rename(member: Member, nick: str) -> tuple[int, int]:
             start = member.write(event)
             member.seat.nick = nick
     except TranscriptError:
-        if mailbox:
-            room.roster.free(nick)
-            mailbox.close()
+        if other:
+            room.roster.free(member.seat, nick)
         raise
-    if mailbox:
-        room.roster.free(former)
-        member.called(nick, mailbox)
+    if other:
+        room.roster.free(member.seat, former)
+        member.called(nick)
     else:
         member.nick = nick
     room.bell.ring()

@@ -1,7 +1,7 @@
 """The member: the forked process that serves one client of a room.
 
-Holds the client's socket, its nick's mailbox, its own description of the transcript, and what all
-members inherit: the page, the roster's directory, the bell. One loop: what the client says is
+Holds the client's socket, its mailbox, its own description of the transcript, and what all members
+inherit: the page and the bell. One loop: what the client says is
 appended and the bell rung; a ring means sending from the offset on. It never waits for anybody
 else's client, never reads another's bytes, and forks nothing.
 
@@ -26,11 +26,12 @@ from duplex.bell import Budget
 from duplex.delivery import Delivery
 from duplex.errors import EXIT_OK, Closed, TranscriptError
 from duplex.late import Late
+from duplex.mailbox import Mailbox
 from duplex.orders import OPERATORS, ORDERS, carry_out
 from duplex.process import EXIT_UNSERVED, wait
 from duplex.rate import Rate
 from duplex.reception import unserved, want
-from duplex.roster import MAIL_LIMIT, same_nick
+from duplex.roster import same_nick
 from duplex.sealed import Sealed
 from duplex.tcp import CHECK_EVERY, Pulse, unacknowledged
 from duplex.wire import Tampered, plain
@@ -86,7 +87,8 @@ class Member:
         self.over = False  # the client says no more
         self._receiver: Receiver = channel.receiver if channel else plain.Receiver()
         self.delivery = self._make_delivery(channel.sender if channel else None)
-        self._mailbox: socket.SocketType | None = None
+        self._mailbox = Mailbox()
+        seat.mailbox = self._mailbox.number
         self._takes_mail = True
         self._budget = Budget(room.page)
         self._rate = self._make_rate()
@@ -102,6 +104,7 @@ class Member:
         self._mine = select.epoll()
         self._mask = select.EPOLLIN
         self._mine.register(sock.fileno(), self._mask)
+        self._mine.register(self._mailbox.fileno(), select.EPOLLIN)
         self._all = select.epoll()
         self._all.register(self._mine.fileno(), select.EPOLLIN)
         self._all.register(room.bell.fd, select.EPOLLIN | select.EPOLLET)
@@ -155,8 +158,7 @@ class Member:
 
     def close(self) -> None:
         """Let go of what the process's end would have closed."""
-        if self._mailbox:
-            self._mailbox.close()
+        self._mailbox.close()
         self._all.close()
         self._mine.close()
 
@@ -183,15 +185,10 @@ class Member:
         """What answers no line."""
         self.tell(f"! {text}")
 
-    def called(self, nick: str, mailbox: socket.SocketType) -> None:
+    def called(self, nick: str) -> None:
         """It has taken a nick."""
-        if self._mailbox:
-            self._mine.unregister(self._mailbox.fileno())
-            self._mailbox.close()
         self.nick = nick
         self._rate.be_called(same_nick(nick))
-        self._mailbox, self._takes_mail = mailbox, True
-        self._mine.register(mailbox.fileno(), select.EPOLLIN)
 
     def charge(self, lines: float) -> None:
         """What was just said or done counts as so many lines."""
@@ -285,7 +282,7 @@ class Member:
         for fd, events in self._wait():
             if fd == self.sock.fileno():
                 self._on_socket(events)
-            elif self._mailbox and fd == self._mailbox.fileno():
+            elif fd == self._mailbox.fileno():
                 self._on_mail()
             else:
                 self._on_other()
@@ -336,7 +333,7 @@ class Member:
             self._mask = mask
         # While the client does not take its letters the mailbox fills, and who writes is told.
         takes_mail = not self.delivery.crowded
-        if self._mailbox and takes_mail != self._takes_mail:
+        if takes_mail != self._takes_mail:
             self._mine.modify(self._mailbox.fileno(), select.EPOLLIN if takes_mail else 0)
             self._takes_mail = takes_mail
 
@@ -427,11 +424,8 @@ class Member:
                 self.leave(page.LEFT)
 
     def _on_mail(self) -> None:
-        assert self._mailbox
         for _ in range(LETTERS):
-            try:
-                letter = self._mailbox.recv(MAIL_LIMIT)
-            except BlockingIOError:
+            if not (letter := self._mailbox.take()):
                 return
             self._open(letter[:1], letter[1:].decode(errors="replace"))
 

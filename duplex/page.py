@@ -1,7 +1,8 @@
 """The page: what all processes of a room know of each other, in one mapping that they share.
 
-It has a head (how far the transcript is committed, how many members there are) and a seat for each
-member. The host makes it before its first fork; `duplex who` maps it, too, by the room's directory.
+It has a head (how far the transcript is committed, how many members there are), a seat for each
+member, and the nicks of those whose leaving is not recorded yet. The host makes it before its first
+fork; `duplex who` is handed it to read (sign.py).
 Each number has one writer at a time: a seat is its member's, between the host that gives it and the
 host that clears it; the head's watermark, `here` and who holds the transcript's lock are written
 under that lock, the rest by the host. Aligned numbers are stored by one instruction, so a reader
@@ -11,9 +12,14 @@ never sees half of one. This file knows neither sockets nor files of any name.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import os
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
 
 _REASON_LIMIT = 255  # bytes
 # What a seat's state can be: SHAKING while its client has not shown yet that it may come in (only
@@ -47,7 +53,13 @@ class Seat(ctypes.Structure):
         ("_reason", ctypes.c_char * 256),
         ("connection", ctypes.c_uint64),  # in the store, where the room has one; 0: none yet
         ("claims", ctypes.c_uint64),  # the session that it is about to take over; 0: none
-        ("inherits", ctypes.c_uint32),  # 1, written by the host: the nick it wants is kept for it
+        ("inherits", ctypes.c_uint64),  # 1, written by the host: the nick it wants is kept for it
+        ("mailbox", ctypes.c_uint64),  # its number (mailbox.py)
+        # Nicks, as the roster writes them: the one that it is about to take over, and those that
+        # are its own; while it changes, two.
+        ("wants", ctypes.c_uint64),
+        ("holds_0", ctypes.c_uint64),
+        ("holds_1", ctypes.c_uint64),
     )
 
     pid: int
@@ -60,6 +72,10 @@ class Seat(ctypes.Structure):
     connection: int
     claims: int
     inherits: int
+    mailbox: int
+    wants: int
+    holds_0: int
+    holds_1: int
     _which: int
     _name_0: bytes
     _name_1: bytes
@@ -92,23 +108,11 @@ class Seat(ctypes.Structure):
     @nick.setter
     def nick(self, nick: str) -> None:
         """The former one stays in its place, until the next."""
-        self.wants(nick)
-        self._which = 1 - self._which
-
-    def wants(self, nick: str) -> None:
-        """Said before a nick is bound, so that the host frees it if the member is killed then."""
         if self._which:
             self._name_0 = nick.encode()
         else:
             self._name_1 = nick.encode()
-
-    @property
-    def nicks(self) -> list[str]:
-        """The present nick and one more, before or wanted: a killed member may hold both.
-
-        Or neither: whoever frees them looks whether they are somebody else's now.
-        """
-        return [name.decode(errors="replace") for name in (self._name_0, self._name_1) if name]
+        self._which = 1 - self._which
 
     def end(self, ending: int, reason: str = "") -> None:
         """The member says why it ends."""
@@ -116,20 +120,35 @@ class Seat(ctypes.Structure):
         self.ending = ending
 
 
+_SEAT = ctypes.sizeof(Seat)
+_LEAVING = 2 * 8  # bytes for each seat: of a member that was here and has ended, the nicks it held
+_EACH = _SEAT + _LEAVING
+
+
 class Page:
     """The mapping. Make it once, with room for `seats` members."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, shared: bool = False) -> None:
+        """To look at; if `shared`, to write to. `fd` may be closed then."""
         self.fd = fd
-        self.seats = (os.fstat(fd).st_size - _HEAD) // ctypes.sizeof(Seat)
-        self.map = mmap.mmap(fd, 0)
-        self.head = memoryview(self.map)[:_HEAD].cast("Q")
+        self.seats = (os.fstat(fd).st_size - _HEAD) // _EACH
+        self.map = mmap.mmap(fd, 0, access=mmap.ACCESS_WRITE if shared else mmap.ACCESS_COPY)
+        whole = memoryview(self.map)
+        self.head = whole[:_HEAD].cast("Q")
+        leaving = _HEAD + self.seats * _SEAT
+        self.leaving = whole[leaving : leaving + self.seats * _LEAVING].cast("Q")
 
     @classmethod
     def make(cls, seats: int) -> Page:
-        fd = os.memfd_create("duplex-room")
-        os.truncate(fd, _HEAD + seats * ctypes.sizeof(Seat))
-        return cls(fd)
+        fd = os.memfd_create("duplex-room", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.truncate(fd, _HEAD + seats * _EACH)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        return cls(fd, shared=True)
+
+    @staticmethod
+    def least() -> int:
+        """Bytes of the smallest there can be."""
+        return _HEAD + _EACH
 
     @property
     def watermark(self) -> int:
@@ -192,14 +211,26 @@ class Page:
         self.head[CLOSING] = 1
 
     def seat(self, index: int) -> Seat:
-        return Seat.from_buffer(self.map, _HEAD + index * ctypes.sizeof(Seat))
+        return Seat.from_buffer(self.map, _HEAD + index * _SEAT)
 
     def taken(self, wanted: int = HERE) -> list[Seat]:
         """The seats of everybody who is here, or in another state.
 
         Their states are read in one go: making a Seat of each costs ten times as much.
         """
-        size = ctypes.sizeof(Seat)
-        words = memoryview(self.map)[_HEAD : _HEAD + self.seats * size].cast("I")
-        states = words[_STATE :: size // 4].tolist()
+        states = self._of_all("I", _STATE)
         return [self.seat(index) for index, state in enumerate(states) if state == wanted]
+
+    def holder_of(self, nick: int) -> Seat | None:
+        """The seat of the member whose nick that is, as the roster writes nicks."""
+        for field in (Seat.holds_0, Seat.holds_1):
+            holds = self._of_all("Q", field.offset // 8)  # type: ignore[attr-defined]
+            if nick in holds:
+                return self.seat(holds.index(nick))
+        return None
+
+    def _of_all(self, kind: Literal["I", "Q"], which: int) -> list[int]:
+        """One number of every seat."""
+        words = memoryview(self.map)[_HEAD : _HEAD + self.seats * _SEAT].cast(kind)
+        numbers: list[int] = words[which :: _SEAT // words.itemsize].tolist()
+        return numbers

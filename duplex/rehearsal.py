@@ -41,7 +41,7 @@ def rehearse(room: Room) -> None:
     stage = copy.copy(room)
     stage.transcript = transcript
     stage.page = Page.make(2)
-    stage.roster = Roster("rehearsal", stage.page)
+    stage.roster = Roster(stage.page)
     stage.bell = Bell()
     stage.rates = Rates(1)
     stage.on_screen = True  # so that nothing is told
@@ -50,7 +50,6 @@ def rehearse(room: Room) -> None:
             for number in range(TIMES_PROTECTED if room.protected else TIMES):
                 _play(stage, server, number)
     finally:
-        stage.roster.remove()
         transcript.close()
         stage.bell.close()
 
@@ -71,8 +70,6 @@ def _play(stage: Room, server: socket.socket, number: int) -> None:
         member = Member(stage, transcript, sock, seat, number, channel=channel)
         member.run()
         member.close()
-        for nick in seat.nicks:
-            stage.roster.free(nick)
         seat.clear()
     transcript.close()
 

@@ -233,7 +233,7 @@ class Room:
         self.keys = Keys(self.settle(options, secret))
         self.page = Page.make(options.max_members + SPARE_SEATS)
         transcript.share(self.page, synced=options.fsync == "always")
-        self.roster = Roster(f"room-{port}", self.page)
+        self.roster = Roster(self.page)
         self.bell = Bell()
         self.harden: Callable[[], None] = _not_yet  # called once in each member (hardening.py)
         # read again at SIGHUP, which then closes nothing

@@ -1,22 +1,33 @@
-"""The roster: who is here. A nick is a Unix datagram socket bound in the room's private directory.
+"""The roster: who is here, by nick, and how to write to them.
 
-So that a nick is free, is somebody's, and takes private mail is one thing: bind(2) is atomic, and
-fails for all but one. The host makes the directory and removes what a member leaves behind; members
-bind, rename and send. The names of the sockets are digests of the nicks, as short as a path has to
-be (unix(7): 108 bytes). Who is who stands in the page. Knows nothing of the transcript.
+A nick is somebody's while its digest stands in that member's seat (page.py), or, after the member
+has ended, among those whose leaving is not recorded yet. A member takes one under a lock on that
+nick alone, a byte of the page's memory (fcntl(2)): nobody waits for it, and it is gone with the
+process that has it. The host frees what a member that has ended has held. Where a member takes its
+letters stands in its seat, too. Nothing has a name in any directory. Knows nothing of the
+transcript.
 """
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import hashlib
 import os
 import re
-import socket
+from contextlib import contextmanager
 
+from duplex import mailbox
 from duplex.errors import DuplexError, reason_of
-from duplex.page import Page
+from duplex.mailbox import Mailbox
 from duplex.text import visible
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from duplex.page import Page, Seat
+
+    Kept = tuple[int, int]  # where in the page a nick is kept, and which
 
 # All of a nick's rules, as nicknames have them (RFC 8266), and ours.
 NICK_LIMIT = 32  # characters
@@ -25,9 +36,6 @@ _TYPED_LIMIT = 8 * NICK_LIMIT  # characters that could become a nick; the answer
 _FORBIDDEN = "<>"
 _SIMPLE = re.compile(f"[A-Za-z0-9_][-A-Za-z0-9_.]{{0,{NICK_LIMIT - 1}}}")
 
-MAIL_LIMIT = 128 * 1024  # bytes of one letter: a line and its sender
-_CONTROL = "control"  # the host's own mailbox: what an operator wants of it
-_PAGE = "page"
 _KEY_SIZE = 16  # bytes of a key's signature
 
 
@@ -96,146 +104,128 @@ def _by_profile(profile: str, text: str) -> str:
     return nick
 
 
-def runtime_directory() -> str:
-    """Where the rooms' directories are: this user's alone. Raises DuplexError."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/duplex-{os.getuid()}"
-    path = os.path.join(base, "duplex") if "XDG_RUNTIME_DIR" in os.environ else base
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        status = os.lstat(path)
-    except OSError as error:
-        raise DuplexError(f"Unable to use {path}: {reason_of(error)}") from None
-    if status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise DuplexError(f"Unable to use {path}: it has to be yours alone (mode 0700)")
-    return path
-
-
-def rooms(port: int) -> dict[str, Page]:
-    """This user's rooms that run at `port` on this machine: their pages, by their directories."""
-    found = {}
-    base = runtime_directory()
-    for name in sorted(os.listdir(base)):
-        if not name.startswith(f"room-{port}-"):
-            continue
-        try:
-            fd = os.open(os.path.join(base, name, _PAGE), os.O_RDWR | os.O_CLOEXEC)
-            found[os.path.join(base, name)] = Page(fd)
-        except (OSError, ValueError):
-            continue  # its host is gone, or its process id is somebody else's now
-    return found
-
-
 class Roster:
-    """The room's directory, as the host makes it and every member inherits it."""
+    """Of one room: the host makes it, and every member inherits it."""
 
-    def __init__(self, name: str, page: Page) -> None:
-        base = runtime_directory()
-        for other in os.listdir(base):
-            if not os.path.exists(f"/proc/{other.rpartition('-')[2]}"):
-                _remove(os.path.join(base, other))  # its host was killed
+    def __init__(self, page: Page) -> None:
         self.page = page
-        self.path = os.path.join(base, f"{name}-{os.getpid()}")
-        _remove(self.path)
-        os.mkdir(self.path, 0o700)
-        self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.symlink(f"/proc/{os.getpid()}/fd/{page.fd}", os.path.join(self.path, _PAGE))
+        self._key = os.urandom(16)  # of digests: nobody finds two nicks that have the same
+        self._control = 0  # the host's mailbox
 
-    def remove(self) -> None:
-        """The host, at its end."""
-        os.close(self.fd)
-        _remove(self.path)
+    def open_control(self) -> Mailbox:
+        """The host's mailbox: what an operator wants of it. Before the first member is forked."""
+        box = Mailbox()
+        self._control = box.number
+        return box
 
-    def open_control(self) -> socket.SocketType:
-        """The host's mailbox."""
-        return self._bind(_CONTROL)
+    def take(self, seat: Seat, nick: str) -> None:
+        """`nick` is this member's, besides the one it has. Raises Taken.
 
-    def bind(self, nick: str) -> socket.SocketType:
-        """Take `nick` and get its mailbox. Raises Taken."""
-        try:
-            return self._bind(_digest(nick))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise Taken(nick) from None
+        Seats are looked at before those who are leaving: the host writes the other way round.
+        """
+        digest = self._digest(nick)
+        with self._locked(digest, nick):
+            if self.page.holder_of(digest) or digest in self.page.leaving.tolist():
+                raise Taken(nick)
+            _hold(seat, digest)
 
-    def inherit(self, nick: str) -> socket.SocketType:
+    def wants(self, seat: Seat, nick: str) -> None:
+        """Said by who is about to take over `nick`, before it says from whom."""
+        seat.wants = self._digest(nick)
+
+    def inherit(self, seat: Seat, nick: str) -> None:
         """Take a nick whose holder has ended, and that the host keeps for the caller alone.
 
-        At no instant can anybody else bind it.
+        At no instant can anybody else have it. Raises Taken, where somebody is just trying.
         """
-        name = _digest(nick)
-        mailbox = self._bind(f"{name}.{os.getpid()}")
-        os.rename(self._place(f"{name}.{os.getpid()}"), self._place(name))
-        return mailbox
+        digest = self._digest(nick)
+        with self._locked(digest, nick):
+            leaving = self.page.leaving.tolist()
+            if self.page.holder_of(digest):
+                raise Taken(nick)
+            _hold(seat, digest)
+            if digest in leaving:
+                self.page.leaving[leaving.index(digest)] = 0
 
-    def free(self, nick: str) -> None:
-        """Let somebody else have it; its mailbox is closed or closes with its process."""
-        try:
-            os.unlink(self._place(_digest(nick)))
-        except FileNotFoundError:
-            return  # a member that was killed between taking a nick and binding it, or after
+    def free(self, seat: Seat, nick: str) -> None:
+        """Let somebody else have it."""
+        digest = self._digest(nick)
+        if seat.holds_0 == digest:
+            seat.holds_0 = 0
+        if seat.holds_1 == digest:
+            seat.holds_1 = 0
 
-    def free_of_dead(self, nick: str) -> None:
-        """The same by the host, for a member that has ended: unless it is somebody else's now.
+    def leaves(self, *nicks: int) -> list[Kept]:
+        """The host, before it clears a seat: what its member has held is nobody's, and not free.
 
-        While the name is there nobody else can bind it, so that nothing happens between the two.
+        What is returned is for `left`, once it is recorded. There is room for all: whoever leaves
+        was here, so its coming was recorded, and then the leaving of those before can be, too.
         """
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(self._place(_digest(nick)))
-            except ConnectionRefusedError:
-                self.free(nick)
-            except (FileNotFoundError, NickError):  # not bound yet, or not even written whole
-                return
+        leaving, kept = self.page.leaving, []
+        free = (at for at, digest in enumerate(leaving.tolist()) if not digest)
+        for digest in nicks:
+            if digest and (at := next(free, -1)) >= 0:
+                leaving[at] = digest
+                kept.append((at, digest))
+        return kept
+
+    def left(self, kept: list[Kept]) -> None:
+        """Let others have them, unless they were inherited."""
+        for at, digest in kept:
+            if self.page.leaving[at] == digest:
+                self.page.leaving[at] = 0
 
     def send(self, nick: str, letter: bytes) -> None:
-        """Put a letter into a mailbox. Raises Undeliverable."""
-        self._send(_digest(nick), nick, letter)
+        """Put a letter into a mailbox. Raises Undeliverable, or NickError."""
+        digest = self._digest(nick)
+        seat = self.page.holder_of(digest)
+        if seat is None:
+            raise Nobody(nick)
+        number = seat.mailbox
+        # The seat may have been cleared just now, and be somebody else's: then so is the number.
+        if not number or digest not in (seat.holds_0, seat.holds_1):
+            raise Nobody(nick)
+        self._post(number, nick, letter)
 
     def tell_host(self, letter: bytes) -> None:
-        self._send(_CONTROL, "the host", letter)
+        self._post(self._control, "the host", letter)
 
     def who(self) -> list[str]:
         return sorted((seat.nick for seat in self.page.taken()), key=str.casefold)
 
-    def _bind(self, name: str) -> socket.SocketType:
-        mailbox = socket.SocketType(socket.AF_UNIX, socket.SOCK_DGRAM)
-        mailbox.setblocking(False)
+    def _post(self, number: int, nick: str, letter: bytes) -> None:
         try:
-            mailbox.bind(self._place(name))
-        except OSError:
-            mailbox.close()
-            raise
-        return mailbox
+            mailbox.post(number, letter)
+        except BlockingIOError:
+            raise Full(nick) from None
+        except (ConnectionRefusedError, BrokenPipeError, ConnectionResetError):
+            raise Nobody(nick) from None
+        except OSError as error:
+            raise Undeliverable(f"not delivered to {nick}: {reason_of(error)}") from None
 
-    def _send(self, name: str, nick: str, letter: bytes) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)
-            try:
-                sender.sendto(letter, self._place(name))
-            except BlockingIOError:
-                raise Full(nick) from None
-            except (FileNotFoundError, ConnectionRefusedError):
-                raise Nobody(nick) from None
-            except OSError as error:
-                raise Undeliverable(f"not delivered to {nick}: {reason_of(error)}") from None
+    @contextmanager
+    def _locked(self, digest: int, nick: str) -> Iterator[None]:
+        """Alone with one nick, for an instant. Raises Taken: somebody else is just taking it."""
+        try:
+            fcntl.lockf(self.page.fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, digest)
+        except (BlockingIOError, PermissionError):  # fcntl(2) lets a system choose between the two
+            raise Taken(nick) from None
+        try:
+            yield
+        finally:
+            fcntl.lockf(self.page.fd, fcntl.LOCK_UN, 1, digest)
 
-    def _place(self, name: str) -> str:
-        return f"/proc/self/fd/{self.fd}/{name}"
-
-
-def _digest(nick: str) -> str:
-    return hashlib.blake2b(same_nick(nick).encode(), digest_size=16).hexdigest()
+    def _digest(self, nick: str) -> int:
+        """A number that can be an offset in a file: from 1 to 2 ** 63. Raises NickError."""
+        digest = hashlib.blake2b(same_nick(nick).encode(), key=self._key, digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 1 | 1
 
 
-def _remove(directory: str) -> None:
-    """A room's directory, in which there are only sockets and a link."""
-    try:
-        for name in os.listdir(directory):
-            os.unlink(os.path.join(directory, name))
-        os.rmdir(directory)
-    except OSError:
-        return  # somebody else is removing it, too
+def _hold(seat: Seat, digest: int) -> None:
+    if seat.holds_0:
+        seat.holds_1 = digest
+    else:
+        seat.holds_0 = digest
 
 
 class Keys:

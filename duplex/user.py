@@ -14,14 +14,10 @@ from __future__ import annotations
 import os
 
 from duplex.errors import DuplexError, UsageError, reason_of
-from duplex.hardening import PR_SET_DUMPABLE
-from duplex.process import load_prctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
-
-_RUN = "/run/user"  # where pam_systemd makes a directory for each user who is logged in
 
 
 def choose(name: str | None, allow_root: bool) -> pwd.struct_passwd | None:
@@ -61,26 +57,9 @@ def become(user: pwd.struct_passwd) -> None:
     except OSError as error:
         raise DuplexError(f"Unable to become {user.pw_name}: {reason_of(error)}") from None
     os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name)
-    # Root's runtime directory is not this user's; the one that it has when it is logged in is where
-    # its own `duplex who` looks.
-    own = f"{_RUN}/{user.pw_uid}"
-    if os.path.isdir(own) and os.stat(own).st_uid == user.pw_uid:
-        os.environ["XDG_RUNTIME_DIR"] = own
-    else:
-        os.environ.pop("XDG_RUNTIME_DIR", None)
     for part in (
         __file__,
         os.__file__,
     ):  # of the program, and Python, some is read when it is needed
         if not os.access(part, os.R_OK):
             raise DuplexError(f"{user.pw_name} cannot read {part}: install it for all users")
-    _be_traceable()
-
-
-def _be_traceable() -> None:
-    """Linux closes /proc/PID of a process that has changed its user (prctl(2), PR_SET_DUMPABLE).
-
-    Without it the user's own `duplex who` would not find the page. What was root's is gone from
-    this process: nothing but the program and the listening sockets was opened before.
-    """
-    load_prctl()(PR_SET_DUMPABLE, 1, 0, 0, 0)

@@ -1,7 +1,7 @@
 """`duplex who`: who is in a room that runs on this machine, as its page has it.
 
-It asks nobody: the room's directory leads to the page, and this only reads it. Nothing in the room
-is woken or waits. For the user whose room it is, and root.
+The room's host hands the page out (sign.py), and this only reads it. For the user whose room it is,
+and root.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import time
 from datetime import datetime
 
 from duplex import tcp
-from duplex.errors import EXIT_OK, DuplexError
-from duplex.roster import rooms
+from duplex.errors import EXIT_FAILURE, EXIT_OK, DuplexError, say_status
+from duplex.sign import rooms
 from duplex.stdio import print_all
+from duplex.text import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,10 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print who is there; the exit status."""
     tcp.check_port(options.port)
-    found = rooms(options.port)
+    found, silent = rooms(options.port)
+    if silent:
+        say_status(
+            f"a room at port {options.port} does not answer: its host is busy, or was stopped"
+        )
     if not found:
+        if silent:
+            return EXIT_FAILURE
         raise DuplexError(f"no room of yours runs at port {options.port} on this machine")
-    people = [(page, seat) for page in found.values() for seat in page.taken()]
+    people = [(page, seat) for page in found for seat in page.taken()]
     people.sort(key=lambda person: person[1].joined)
     print_all(_as_json(people) if options.json else _as_table(people))
     return EXIT_OK
@@ -55,9 +62,9 @@ def _as_json(people: list[tuple[Page, Seat]]) -> str:
     for page, seat in people:
         joined = datetime.fromtimestamp(seat.joined).astimezone()
         person = {
-            "nick": seat.nick,
+            "nick": visible(seat.nick),
             "pid": seat.pid,
-            "address": seat.address,
+            "address": visible(seat.address),
             "joined": joined.isoformat(timespec="milliseconds"),
             "lag": _lag(page, seat),
         }
@@ -69,7 +76,8 @@ def _as_table(people: list[tuple[Page, Seat]]) -> str:
     rows = [("NICK", "PID", "ADDRESS", "SINCE", "LAG")]
     for page, seat in people:
         lag = _lag(page, seat)
-        rows.append((seat.nick, str(seat.pid), seat.address, _since(seat.joined), f"{lag:,} B"))
+        nick, address = visible(seat.nick), visible(seat.address)  # root sees everybody's rooms
+        rows.append((nick, str(seat.pid), address, _since(seat.joined), f"{lag:,} B"))
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     return "".join(
         "  ".join(

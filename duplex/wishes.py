@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from duplex.room import Room
 
-LIMIT = 4096  # bytes of one
-
 
 class Wishes:
     """`members` are those of the host as they are now: pid: (seat, where its client is)."""
@@ -46,10 +44,7 @@ class Wishes:
 
     def read(self) -> None:
         """One of them."""
-        try:
-            letter = self._mailbox.recv(LIMIT).decode(errors="replace")
-        except BlockingIOError:
-            return
+        letter = self._mailbox.take().decode(errors="replace")
         word, number, argument = [*letter.split(" ", 2), "", ""][:3]
         if (carry_out := self._carried_out_by.get(word)) and number.isdecimal():
             self._line = int(number)

@@ -25,10 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from room_support import page_of
 from support import DEADLINE, Program, with_no_error
-
-from duplex.page import Page
-from duplex.roster import runtime_directory
 
 CHUNK = 1 << 18  # bytes a read
 WINDOW = 60  # lines that a client says ahead of what it has seen of its own
@@ -444,9 +442,7 @@ class Crowd:
         self.plain: list[Plain] = []
         self.former: list[Plain] = []
         self.killed: set[int] = set()  # the ports of clients whose member we have killed
-        self.directory = Path(runtime_directory()) / f"room-{port}-{host.pid}"
-        self._page_fd = os.open(self.directory / "page", os.O_RDWR)
-        self.page = Page(self._page_fd)
+        self.page = page_of(port)
         self._on: dict[int, Callable[[int], None]] = {}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -462,7 +458,6 @@ class Crowd:
                 client.let_go()
         self.epoll.close()
         os.close(self.log_fd)
-        os.close(self._page_fd)
 
     def line(self, number: int) -> bytes:
         """What any client says as its line of that number."""

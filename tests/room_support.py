@@ -9,13 +9,15 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from support import DEADLINE, RECORD, ROOM, Duo, Program, events, port_of, until
 
+from duplex import sign
 from duplex.page import HERE, Page, Seat
 
+NOBODY = 65534  # a user
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER
 
 
@@ -100,15 +102,13 @@ class Room:
     def __init__(
         self, duo: Duo, *args: str, port: int = 0, wrapper: Sequence[str] = (), **options: Any
     ) -> None:
-        self.runtime = duo.tmp / "runtime"
-        self.runtime.mkdir(exist_ok=True)
-        options.setdefault("env", {**os.environ, "XDG_RUNTIME_DIR": str(self.runtime)})
         command = [*wrapper, *ROOM, str(port), "--plain", "--rate", "0", *args]
         self.host: Program = duo.start(command, "room", **options)
         self.port = port_of(self.host)
         name = args[args.index("--name") + 1] if "--name" in args else self.port
         self.log: Path = self.host.cwd / "logs" / f"room-{name}" / "client_input.log"
         self.clients: list[Client] = []
+        self._page: Page | None = None
 
     def client(self, address: str = "127.0.0.1", buffer: int = 0) -> Client:
         """Somebody who has connected, and has been welcomed."""
@@ -152,14 +152,17 @@ class Room:
 
     def seats(self) -> list[Seat]:
         """Those of all members, also of those who are still coming."""
-        (name,) = self.directories()
-        page = Page(os.open(self.runtime / "duplex" / name / "page", os.O_RDWR))
-        os.close(page.fd)
-        return [seat for seat in map(page.seat, range(page.seats)) if seat.state]
+        return [seat for seat in map(self.page.seat, range(self.page.seats)) if seat.state]
 
-    def directories(self) -> list[str]:
-        """Those of rooms, dead ones included."""
-        return [name for name in os.listdir(self.runtime / "duplex") if name.startswith("room-")]
+    @property
+    def page(self) -> Page:
+        """What its processes share, to look at; it stays when the room has ended."""
+        if self._page is None:
+            self._page = page_of(self.port)
+        return self._page
+
+    def held(self) -> int:
+        return held(self.page)
 
     def is_well(self) -> None:
         """Somebody who comes now is welcomed, enters, is heard and leaves."""
@@ -176,6 +179,26 @@ class Room:
             client.close()
 
 
+def page_of(port: int) -> Page:
+    """That of the one room at a port."""
+    (page,), silent = sign.rooms(port)
+    assert not silent
+    return page
+
+
+def held(page: Page) -> int:
+    """How many nicks cannot be had."""
+    seats = map(page.seat, range(page.seats))
+    holds = [hold for seat in seats for hold in (seat.holds_0, seat.holds_1)]
+    return sum(map(bool, [*holds, *page.leaving]))
+
+
+def signs(port: int) -> list[str]:
+    """What tells of rooms at a port, in the whole machine."""
+    names = Path("/proc/net/unix").read_text(errors="replace").split()
+    return sorted({name for name in names if name.startswith(f"@duplex-room-{port}-")})
+
+
 def within(seconds: float, what: Callable[[], object]) -> float:
     """How long `what` took, which has to be less than that."""
     begun = time.monotonic()
@@ -183,3 +206,62 @@ def within(seconds: float, what: Callable[[], object]) -> float:
     took = time.monotonic() - begun
     assert took < seconds, f"it took {took:.1f} s"
     return took
+
+
+class AnotherUser:
+    """A process of another user, forked from this one; `result` is what it comes to."""
+
+    def __init__(self, first: Callable[[], Any], then: Callable[[Any], Any] | None) -> None:
+        if os.geteuid() != 0:
+            pytest.skip("only root can be somebody else")
+        self._ours, theirs = socket.socketpair()
+        self._ours.settimeout(DEADLINE)
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._ours.close()
+            _be_nobody(theirs, first, then)
+        theirs.close()
+        assert self._ours.recv(5) == b"ready", "it has failed"
+        self._result: Any = None
+
+    def result(self) -> Any:
+        """It goes on, and ends."""
+        if self._pid:
+            self._ours.send(b"go on")
+            self._result = eval(self._ours.recv(1 << 16))
+            self._reap()
+        return self._result
+
+    def __enter__(self) -> AnotherUser:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pid:
+            self._reap()
+
+    def _reap(self) -> None:
+        self._ours.close()
+        os.waitpid(self._pid, 0)
+        self._pid = 0
+
+
+def _be_nobody(
+    sock: socket.socket, first: Callable[[], Any], then: Callable[[Any], Any] | None
+) -> NoReturn:
+    try:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        made = first()
+        sock.send(b"ready")
+        if sock.recv(5):
+            sock.send(repr(then(made) if then else made).encode())
+    finally:
+        os._exit(0)
+
+
+def as_another_user(
+    first: Callable[[], Any], then: Callable[[Any], Any] | None = None
+) -> AnotherUser:
+    """The user nobody has done `first`; `then`, with what came of it, follows when asked for."""
+    return AnotherUser(first, then)

@@ -10,6 +10,7 @@ from support import events
 
 from duplex.departures import Departures
 from duplex.page import HERE, LEFT, Page
+from duplex.roster import Roster, Taken
 from duplex.transcript import Transcript
 
 
@@ -18,8 +19,25 @@ def test_a_nick_is_free_only_when_it_is_recorded_that_it_was_left(tmp_path: Path
     log = tmp_path / "t.log"
     page, transcript = Page.make(2), Transcript.open(str(log))
     transcript.share(page, synced=False)
-    freed: list[tuple[str, list[str]]] = []
-    roster = SimpleNamespace(free_of_dead=lambda nick: freed.append((nick, events(log))))
+    roster = Roster(page)
+    seat, other = page.seat(0), page.seat(1)
+
+    def free(nick: str) -> bool:
+        try:
+            roster.take(other, nick)
+        except Taken:
+            return False
+        roster.free(other, nick)
+        return True
+
+    free_when_recorded = []
+    write = transcript.write
+
+    def written(records: bytes) -> int:
+        free_when_recorded.extend([free("guest-1"), free("ann")])
+        return write(records)
+
+    transcript.write = written  # type: ignore[method-assign]
     room: Any = SimpleNamespace(
         page=page,
         transcript=transcript,
@@ -27,13 +45,16 @@ def test_a_nick_is_free_only_when_it_is_recorded_that_it_was_left(tmp_path: Path
         bell=SimpleNamespace(ring=lambda: None),
         tell_log=lambda _text: None,
     )
-    seat = page.seat(0)
     seat.take("127.0.0.1:1")
-    seat.nick = "guest-1"
+    roster.take(seat, "guest-1")
+    roster.take(seat, "ann")
     seat.nick = "ann"
     seat.state = HERE
     seat.end(LEFT)
     Departures(room).of(seat, 0, closing=False)
     transcript.close()
-    assert sorted(freed) == [("ann", ["ann left"]), ("guest-1", ["ann left"])]
+    assert events(log) == ["ann left"]
+    assert free_when_recorded == [False, False]
+    assert free("guest-1")
+    assert free("ann")
     assert not page.taken()

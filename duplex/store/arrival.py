@@ -1,6 +1,6 @@
 """The arrival of a client in a room in a store: its nick and its entry are the store's to give.
 
-Runs in the member. The store is asked first, and then the mailbox is made on this host. What is
+Runs in the member. The store is asked first, and then the nick is taken on this host. What is
 asked here is waited for: the client has nothing else to be served with.
 """
 
@@ -14,8 +14,7 @@ from duplex.roster import HOST, Roster, Taken, same_nick
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
-
+    from duplex.page import Seat
     from duplex.store.member import SharedMember
     from duplex.store.pen import Heard
     from duplex.store.room import SharedRoom
@@ -75,8 +74,8 @@ class SharedArrival(Arrival):
         self._here = int(heard.rest[1])
         return heard.rest[0].decode()
 
-    def _bind(self, nick: str) -> socket.SocketType:
-        return bound(self._room.roster, nick)
+    def _take_here(self, nick: str) -> None:
+        take_given(self._room.roster, self._member.seat, nick)
 
     def _is_there(self, offset: int) -> bool:
         """This host may be behind the one where the client was."""
@@ -146,12 +145,13 @@ class SharedArrival(Arrival):
             time.sleep(LOOK_EVERY)
 
 
-def bound(roster: Roster, nick: str) -> socket.SocketType:
-    """The mailbox of a nick that the store has given: whoever had it here frees it any moment."""
+def take_given(roster: Roster, seat: Seat, nick: str) -> None:
+    """Take a nick that the store has given: whoever had it here frees it any moment."""
     deadline = time.monotonic() + FREED
     while True:
         try:
-            return roster.bind(nick)
+            roster.take(seat, nick)
+            return
         except Taken:
             if time.monotonic() >= deadline:
                 raise

@@ -55,7 +55,7 @@ class SharedHost(Host):
     def _help(self, run: Callable[[], NoReturn], own: int) -> int:
         """Only a helper runs this."""
         room = self._room
-        self._become({room.page.fd, room.roster.fd, room.bell.fd, own})
+        self._become({room.page.fd, room.bell.fd, own})
         try:
             run()
         except DuplexError as error:
@@ -103,15 +103,13 @@ class SharedDepartures(Departures):
         self._again: list[tuple[str, str]] = []  # how, and whose connection: it was refused
 
     def of(self, seat: Seat, status: int, closing: bool) -> None:
-        nicks, connection = seat.nicks, f"{seat.connection:016x}"
+        connection = f"{seat.connection:016x}"
         # Who is taken over is back already: the store does both in one step.
         event = how_it_left(seat, status) if seat.ending != page.TAKEN_OVER else ""
         was_seen = seat.state == page.HERE and seat.nick != HOST
         stays = closing and seat.ending != page.LEFT  # perhaps it goes on at another host
         name = seat.nick
-        seat.clear()
-        for nick in nicks:  # before the store lets anybody else have it
-            self._room.roster.free_of_dead(nick)
+        seat.clear()  # and so its nick is free here before the store lets anybody else have it
         if int(connection, 16) and not stays:
             self._pen.ask("leave", event, of=connection)
             if was_seen and event:

@@ -15,7 +15,7 @@ import time
 from duplex import answers, page
 from duplex.member import FLUSH, TAKE_OVER, Member
 from duplex.roster import HOST, Nobody, Taken, same_nick
-from duplex.store.arrival import SharedArrival, bound
+from duplex.store.arrival import SharedArrival, take_given
 from duplex.store.delivery import Held, HeldSealed
 from duplex.store.entry import said
 from duplex.store.late import SharedLate
@@ -217,15 +217,14 @@ class SharedMember(Member):
         if same_nick(nick) == same_nick(former):
             self.nick = self.seat.nick = nick
             return
-        self.seat.wants(nick)
         try:
-            mailbox = bound(self.room.roster, nick)
-        except (Taken, OSError):  # cannot be, since it is nobody else's in the store
+            take_given(self.room.roster, self.seat, nick)
+        except Taken:  # cannot be, since it is nobody else's in the store
             self.leave(page.LOST, "its nick is taken", 0)
             return
         self.seat.nick = nick
-        self.room.roster.free(former)
-        self.called(nick, mailbox)
+        self.room.roster.free(self.seat, former)
+        self.called(nick)
 
     def _open(self, kind: bytes, text: str) -> None:
         if kind == TAKE_OVER and text not in ("", self.pen.connection.decode()):

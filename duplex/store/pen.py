@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 from collections import deque
 
+from duplex import local
 from duplex.store.entry import BODY_LIMIT, length, pieces
 from duplex.store.writer import MESSAGE_LIMIT, SEPARATOR
 
@@ -85,8 +85,8 @@ class Heard:
 class Pen:
     """Made after the fork. `fd` is readable when `take` has something."""
 
-    def __init__(self, path: str, connection: str, session: str) -> None:
-        self._path = path
+    def __init__(self, address: str, connection: str, session: str) -> None:
+        self._address = address
         self.connection = connection.encode()
         self.session = session.encode()
         self.waits = False  # for `go_on`
@@ -233,8 +233,7 @@ class Pen:
 
     def _dial(self) -> None:
         """The host holds the listening socket, so somebody will answer."""
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._sock.connect(self._path)
+        self._sock = local.dial(self._address, None)
         self._sock.setblocking(False)
         self._epoll.register(self._sock.fileno(), select.EPOLLIN)
         if self._asked:

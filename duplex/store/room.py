@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from duplex import local
 from duplex.errors import say_status
 from duplex.mirror import Mirror, settle
 from duplex.room import Room
@@ -15,7 +16,7 @@ from duplex.store.address import Address
 from duplex.store.errors import Gap
 from duplex.store.position import Position
 from duplex.store.shared import Shared
-from duplex.store.writer import Writer, listen
+from duplex.store.writer import BACKLOG, Writer
 from duplex.transcript import first_record
 
 TYPE_CHECKING = False
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from duplex.transcript import Committed, Transcript
 
 TRIES = 10  # to find the beginning of what is kept, while that is being trimmed
-_WRITER = "writer"  # in the roster's directory: what the pens call
 
 
 class SharedRoom(Room):
@@ -66,13 +66,9 @@ class SharedRoom(Room):
 
     def open_writers_door(self) -> None:
         """The host, once: it stays open whatever becomes of a writer."""
-        self.writers_door = listen(self.calls)
+        self.calls = local.name("writer")  # what pens dial
+        self.writers_door = local.listen(self.calls, BACKLOG)
         self._has_people = True
-
-    @property
-    def calls(self) -> str:
-        """The path that pens call."""
-        return f"/proc/self/fd/{self.roster.fd}/{_WRITER}"
 
     def write(self) -> NoReturn:
         """All that the writer does. Raises StoreError."""

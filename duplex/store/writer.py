@@ -15,14 +15,15 @@ and asks again. Knows no client, no record's text, and no transcript but how far
 from __future__ import annotations
 
 import select
-import socket
 import time
 
+from duplex import local
 from duplex.store.errors import OtherRoom, Refused, StoreError, Unreachable
 from duplex.store.script import BEAT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from typing import NoReturn
 
@@ -36,15 +37,6 @@ AGAIN, AGAIN_AT_MOST = 0.05, 1.0  # s before asking again, doubled each time
 SEPARATOR = b"\0"  # cannot be in what passes the text boundary
 OUT, BACK, SWEPT = b"!out", b"!back", b"!swept"  # to all pens
 _NUMBERS = {b"-1": b"gone", b"-2": b"moved", b"-3": b"ok"}  # what an addition was answered with
-
-
-def listen(path: str) -> socket.socket:
-    """What the pens call. The host makes it before its first fork, and keeps it open."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sock.bind(path)
-    sock.listen(BACKLOG)
-    sock.setblocking(False)
-    return sock
 
 
 class Writer:
@@ -94,10 +86,11 @@ class Writer:
     def _accept(self) -> None:
         while True:
             try:
-                pen, _ = self._listener.accept()
+                pen = local.accept(self._listener)
             except OSError:
                 return  # no more, or no descriptor: it waits in the backlog
-            pen.setblocking(False)
+            if pen is None:
+                continue  # somebody else's
             self._pens[pen.fileno()] = pen
             self._all.register(pen.fileno(), select.EPOLLIN)
             if self._failed > 1:

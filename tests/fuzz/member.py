@@ -15,9 +15,10 @@ from duplex import arrival, commands, page, protection, record, room
 from duplex.address import banned_as
 from duplex.arrival import free_nick
 from duplex.following import RECORD_LIMIT
+from duplex.mailbox import Mailbox
 from duplex.member import Member
 from duplex.outbox import Line
-from duplex.roster import HOST, MAIL_LIMIT, NickError, prepare_nick, same_nick
+from duplex.roster import HOST, NickError, prepare_nick, same_nick
 from duplex.text import safe
 from duplex.transcript import Transcript
 
@@ -39,7 +40,6 @@ class _Room:
     """A room with eve in it, and what one client after another does there."""
 
     def __init__(self, directory: Path) -> None:
-        os.environ["XDG_RUNTIME_DIR"] = str(directory)
         arrival.MOMENT = arrival.OPERATORS_MOMENT = MOMENT
         self._path = str(directory / "room.log")
         secret = Path(f"{self._path}.key")
@@ -54,8 +54,11 @@ class _Room:
         )
         self._room.tell_log = is_safe_line  # type: ignore[method-assign]
         self._control = self._room.roster.open_control()
-        self._mailbox = self._room.roster.bind(EVE)
-        self._seat(0, EVE).session = 9
+        self._mailbox = Mailbox()
+        seat = self._seat(0, EVE)
+        seat.session = 9
+        seat.mailbox = self._mailbox.number
+        self._room.roster.take(seat, EVE)
         self._room.page.here = 1
 
     def key(self) -> bytes:
@@ -82,9 +85,6 @@ class _Room:
         self._look_at(heard, operator)
         member.close()
         ours.close()
-        for nick in seat.nicks:
-            if same_nick(nick) != EVE:
-                self._room.roster.free(nick)
         seat.clear()
         self._room.page.here = 1
 
@@ -163,13 +163,11 @@ def _reads(sock: socket.socket) -> bytes:
     return heard
 
 
-def _letters(mailbox: socket.SocketType) -> list[str]:
+def _letters(mailbox: Mailbox) -> list[str]:
     found = []
-    while True:
-        try:
-            found.append(mailbox.recv(MAIL_LIMIT).decode(errors="replace"))
-        except BlockingIOError:
-            return found
+    while letter := mailbox.take():
+        found.append(letter.decode(errors="replace"))
+    return found
 
 
 def _member(directory: Path) -> Check:

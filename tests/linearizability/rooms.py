@@ -96,9 +96,7 @@ class Rooms:
         self.server = None
         self._protection = Kind(kind)
         self._port = free_port()
-        runtime = directory / "runtime"
-        runtime.mkdir()
-        env = {**environment(), "XDG_RUNTIME_DIR": str(runtime)}
+        env = environment()
         if kind == "store":
             env["DUPLEX_REDIS"] = self._start_server()
         self._env = env

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from room_support import Client, Room
+from room_support import Client, Room, signs
 from support import ROOM, Duo, children, needs, port_of, records, until
 
 from duplex.helpers import FIRST_PAUSE
@@ -118,7 +118,7 @@ def test_a_room_whose_disk_is_full_can_be_closed(room: Room) -> None:
     room.host.process.terminate()
     ann.reads_to_the_end()
     assert room.host.status() == 0
-    assert room.directories() == []
+    assert signs(room.port) == []
     records(room.log)
 
 

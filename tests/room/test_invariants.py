@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from client_support import log_of, start_room
 from crowd import CHUNK, LIVE, WINDOW, Crowd, Joined, reset
+from room_support import held, signs
 from support import DEADLINE, Duo, Program, children, connected, until
 
 JOINED, PLAIN = 42, 8
@@ -41,13 +42,13 @@ class Watch:
         until(lambda: self._crowd.page.here == self._crowd.page.members == 0)
         assert self._crowd.page.taken() == []
 
-    def _now(self) -> tuple[list[int], list[str], list[str], list[str]]:
+    def _now(self) -> tuple[list[int], list[str], int, list[str]]:
         fds = []
         for entry in os.scandir(f"/proc/{self._host.pid}/fd"):
             with suppress(FileNotFoundError):  # a client's, just being closed
                 fds.append(os.readlink(entry.path).split(":")[0])
-        directory = [path.name for path in self._crowd.directory.iterdir()]
-        return children(self._host.pid), sorted(fds), sorted(directory), processes(self._name)
+        nicks = held(self._crowd.page)
+        return children(self._host.pid), sorted(fds), nicks, processes(self._name)
 
 
 def processes(word: str) -> list[str]:
@@ -74,7 +75,7 @@ def crowded_room(duo: Duo, rng: random.Random, *args: str) -> Iterator[tuple[Cro
     host.process.send_signal(signal.SIGTERM)
     assert host.status() == 0
     assert processes(name) == []
-    assert not crowd.directory.exists()
+    assert signs(crowd.port) == []
     assert "internal error" not in host.err
 
 

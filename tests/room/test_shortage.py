@@ -35,9 +35,8 @@ class Ordinarys:
             ids = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
             reads = [f"--{which}-caps=+dac_read_search" for which in ("inh", "ambient")]
             self._as = [needs("setpriv"), *ids, *reads]  # root's Python, too
-        environment = {**os.environ, "XDG_RUNTIME_DIR": str(directory)}
         command = [*self._as, *ROOM, "0", "--plain", *args]
-        self.host = Program(command, directory, env=environment)
+        self.host = Program(command, directory)
         self.port = port_of(self.host)
         self.log = directory / "t.log"
 
@@ -204,7 +203,7 @@ def test_a_newcomer_is_told_that_the_transcript_may_not_be_opened_any_more(
 # What lacks something in a member, and never in the host, which plays one before it forks.
 FAILS = """\
 import os, select, socket
-from duplex import cli, errors, member, roster, transcript
+from duplex import cli, errors, local, member, transcript
 host, no_file = os.getpid(), os.strerror(23)
 def fail(name, of, error):
     real = getattr(of, name)
@@ -218,7 +217,7 @@ raise SystemExit(cli.main())
 """
 LACKS = {
     "fail('reopen', transcript.Transcript, errors.TranscriptError('', no_file))": errno.ENFILE,
-    "fail('bind', roster.Roster, OSError(28, os.strerror(28)))": errno.ENOSPC,
+    "fail('listen', local, OSError(105, os.strerror(105)))": errno.ENOBUFS,
     "fail('epoll', select, OSError(24, os.strerror(24)))": errno.EMFILE,
     "fail('welcome', member.Arrival, MemoryError())": errno.ENOMEM,
     "fail('nice', os, OSError(12, os.strerror(12)))": errno.ENOMEM,

@@ -106,8 +106,7 @@ class Battle:
             certs = certificates()
             options = ["--tls-cert", certs.cert("good"), "--tls-key", certs.key("good")]
             secret = certs.cert("ca")
-        runtime = duo.tmp / "runtime"
-        env = {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}
+        env = dict(os.environ)
         if kind == "code":
             env["DUPLEX_CODE"] = CODE
         self.duo = duo
@@ -186,12 +185,11 @@ class Battle:
 
     def standing(self) -> dict[str, Any]:
         """What there is of processes, descriptors, connections, names and seats."""
-        (directory,) = self.room.directories()
         return {
             "processes": len(children(self.host.pid)),
             "descriptors": len(os.listdir(f"/proc/{self.host.pid}/fd")),
             "connections": connections(self.room.port),
-            "names": sorted(os.listdir(self.room.runtime / "duplex" / directory)),
+            "nicks": self.room.held(),
             "seats": sorted((seat.nick, seat.state) for seat in self.room.seats()),
         }
 

@@ -1,4 +1,4 @@
-"""`duplex who`: who is in a room that runs on this machine, read from its page."""
+"""`duplex who`: who is in a room that runs on this machine, as its page has it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from support import DUPLEX, until
 
 def who(room: Room, *options: str, port: int | None = None) -> subprocess.CompletedProcess[str]:
     command = [*DUPLEX, "who", str(room.port if port is None else port), *options]
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(room.runtime)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_who_lists_everybody_with_process_address_time_and_lag(room: Room) -> None:

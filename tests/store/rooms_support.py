@@ -100,13 +100,7 @@ class Rooms:
         self.duo = duo
         self.server = server
         self.port = free_port()
-        runtime = duo.tmp / "runtime"
-        runtime.mkdir(exist_ok=True)
-        self.env = {
-            **os.environ,
-            "XDG_RUNTIME_DIR": str(runtime),
-            "DUPLEX_REDIS": server.url,
-        }
+        self.env = {**os.environ, "DUPLEX_REDIS": server.url}
         self.sites: list[Site] = []
         self.clients: list[Client] = []
 

