@@ -460,9 +460,9 @@ class Talk:
         ending = Ending(EXIT_OK, f"{self.peer} left")
         if said_bye:
             self._end(ending)
-        elif self.by_hand and not self.ending:
+        elif self.by_hand and os.isatty(_STDOUT) and not self.ending:
             self.half = HalfClosed(self.sock)
-        elif self._keeps:
+        elif self.by_hand or self._keeps:
             self._end(ending)
         elif self.ending is None:
             self._announce(ending)

@@ -116,6 +116,19 @@ def test_a_pipe_that_has_ended_hears_the_answer(terminal: Start, duo: Duo) -> No
     assert listener.status() == 0
 
 
+def test_a_listener_that_fills_a_file_ends_with_it(terminal: Start, tmp_path: Path) -> None:
+    """Though it was started at a terminal: nobody sits there to answer."""
+    shell = terminal("bash", "--norc", "--noprofile", cwd=tmp_path, PS1="$ ")
+    shell.line(" ".join([*DUPLEX, "listen", "0", "> heard; echo status $?"]))
+    shell.spawned.expect(r"listening on 127\.0\.0\.1:(\d+)")
+    with connected(int(shell.spawned.match[1])) as peer:
+        peer.sendall(b"all of it\n")
+        peer.shutdown(socket.SHUT_WR)
+        assert read_all(peer) == b""
+    shell.sees("status 0")
+    assert (tmp_path / "heard").read_bytes() == b"all of it\n"
+
+
 # What was being typed
 
 
