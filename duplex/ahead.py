@@ -10,8 +10,8 @@ import os
 import re
 import select
 
-from duplex import words
-from duplex.errors import EXIT_OK, DuplexError
+from duplex import leftover, words
+from duplex.errors import EXIT_OK, DuplexError, say_status
 from duplex.process import Signals, in_foreground, wait
 
 _STDIN = 0
@@ -66,5 +66,6 @@ class Ahead:
             self._reads = False
             return
         if not line or _ENDS.fullmatch(line):
+            leftover.tell(self._lines + leftover.typed(_STDIN), say_status)
             raise Left
         self._lines += line

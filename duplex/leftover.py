@@ -6,6 +6,7 @@ terminal is read empty. Runs in the parent, at its end. Knows nothing of a talk.
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import termios
@@ -13,17 +14,23 @@ import time
 
 from duplex.process import Signals, in_foreground, wait
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 QUIET = 0.05  # s without a key, after which nothing more is on its way: a paste comes in pieces
 TYPING = 0.5  # s at most that a terminal is read for
 PATIENCE = 0.2  # s that a pipe has for its next bytes
 COUNTING = 2.0  # s at most that a pipe is read for
 TOLD = 10  # lines that are told one by one
+_discarding: list[int] = []  # the terminal, once that is certain
 _CHUNK = 64 * 1024
 _LFLAG, _CC = 3, 6  # where tcgetattr(3) has them in Python's list
 
 
 def typed(fd: int) -> bytes:
     """What has been typed on the terminal `fd` and not read, half a line included."""
+    discard_at_exit(fd)
     try:
         if not in_foreground(fd):
             return b""  # in the background: it is somebody else's to read
@@ -55,10 +62,27 @@ def _until_quiet(fd: int) -> bytes:
     return read
 
 
-def discard(fd: int) -> None:
-    """Read the terminal empty, if it is one, as the last thing that this program does."""
+def tell(lines: bytes, say: Callable[[str], None]) -> None:
+    """Tell the user which lines these are, half a line included."""
+    from duplex.text import visible
+
+    texts = lines.decode("utf-8", "replace").splitlines()
+    for text in texts[:TOLD]:
+        say(f"not sent: {visible(text)}")
+    if len(texts) > TOLD:
+        say(f"not sent: {len(texts) - TOLD} more lines")
+
+
+def discard_at_exit(fd: int) -> None:
+    """Read the terminal empty once more, as the last thing that this program does."""
+    if not _discarding:
+        _discarding.append(fd)
+        atexit.register(_discard, fd)
+
+
+def _discard(fd: int) -> None:
     try:
-        if os.isatty(fd) and in_foreground(fd):
+        if in_foreground(fd):
             termios.tcflush(fd, termios.TCIFLUSH)
     except (OSError, termios.error):
         return  # it has hung up

@@ -507,13 +507,7 @@ class Talk:
         self.ending = self.ending or ending
 
     def _tell_not_sent(self, lines: bytes) -> None:
-        from duplex.text import visible
-
-        texts = lines.decode("utf-8", "replace").splitlines()
-        for text in texts[: leftover.TOLD]:
-            self.tell(f"not sent: {visible(text)}")
-        if len(texts) > leftover.TOLD:
-            self.tell(f"not sent: {len(texts) - leftover.TOLD} more lines")
+        leftover.tell(lines, self.tell)
 
     def _tell_unsent(self, ending: Ending) -> None:
         """What was being typed, or is still in the pipe, when it ended."""

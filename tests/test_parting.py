@@ -9,6 +9,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from room_support import Room
 from support import DUPLEX, Duo, Terminal, children, connected, events, read_all, said, until
 from talk_support import Pair, Start
 
@@ -175,3 +176,30 @@ def test_lines_typed_after_quit_are_told_and_never_reach_the_shell(
         shell.line("echo he''re; exit")
         shell.sees("here")
         assert not (tmp_path / "executed").exists()
+
+
+def test_lines_typed_to_nobody_are_told_when_the_waiting_ends(
+    terminal: Start, tmp_path: Path
+) -> None:
+    shell, _ = in_a_shell(terminal, tmp_path)
+    shell.spawned.send("hello\rquit\rtouch executed\rtouch exe")
+    shell.sees("not sent: hello")
+    shell.sees("not sent: touch executed")
+    shell.sees("not sent: touch exe")
+    shell.line("echo he''re; exit")
+    shell.sees("here")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_half_typed_line_is_told_when_a_room_closes(terminal: Start, duo: Duo) -> None:
+    room = Room(duo)
+    shell = terminal("bash", "--norc", "--noprofile", cwd=duo.tmp, PS1="$ ")
+    shell.line(" ".join([*DUPLEX, "connect", f"127.0.0.1:{room.port}", "--nick", "ann"]))
+    shell.sees("and you are ann")
+    shell.spawned.send("touch executed;")
+    shell.sees("touch executed;")
+    os.kill(room.host.pid, signal.SIGTERM)
+    shell.sees("not sent: touch executed;")
+    shell.line("echo he''re; exit")
+    shell.sees("here")
+    assert not (duo.tmp / "executed").exists()
