@@ -46,8 +46,10 @@ def welcome(room: str, nick: str, count: int) -> str:
 
 # Coming in:
 
+# A client keeps these words, so none is longer than in any room: a nick has 32 characters, of 4
+# bytes each at most, and a key fewer.
 JOINED = re.compile(
-    rb"! joined (?P<room>.+) as (?P<nick>\S+): key (?P<key>\S+), "
+    rb"! joined (?P<room>.{1,1024}) as (?P<nick>\S{1,128}): key (?P<key>\S{1,128}), "
     rb"offset (?P<offset>\d{1,18}), end (?P<end>\d{1,18}), (?P<count>\d{1,18}) (?:is|are) here\n"
 )
 NOT_RESUMED = re.compile(rb"! not resumed: (?P<reason>.*)\n")
@@ -66,7 +68,7 @@ def not_resumed(reason: object) -> str:
 
 # Answers to lines:
 
-RENAMED = re.compile(rb"! you are (?P<nick>\S+) now(?:: key (?P<key>\S+))?\n")
+RENAMED = re.compile(rb"! you are (?P<nick>\S{1,128}) now(?:: key (?P<key>\S{1,128}))?\n")
 KICKED = re.compile(rb"! (?P<what>you were kicked by .*)\n")
 NOT_RECORDED = re.compile(rb"! not recorded: (?P<reason>.*)")
 HERE = re.compile(rb"! (?P<count>\d{1,18}) (?:is|are) here: (?P<nicks>.*)")

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 
+from duplex.record import NICK_LIMIT
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.record import Record
 
-KNOWN = 10_000  # nicks that are remembered, so that no room can fill the memory with them
+# Nicks that are remembered, and none that is longer than a nick can be: so no room can fill the
+# memory with them.
+KNOWN = 10_000
 _EVENT = re.compile(
     r"(?P<nick>\S+) (?:(?P<came>entered the room|is back) \(.*|is now (?P<new>\S+)"
     r"|left|was dropped \(.*|was kicked by .*)"
@@ -66,6 +70,6 @@ class Company:
             self._others = max(0, self._others - 1)
 
     def _is_here(self, nick: str) -> None:
-        if nick not in self.nicks and len(self.nicks) < KNOWN:
+        if nick not in self.nicks and len(self.nicks) < KNOWN and len(nick) <= NICK_LIMIT:
             self.nicks.add(nick)
             self._others = max(0, self._others - 1)

@@ -274,7 +274,8 @@ class Following(Receiving):
         self._offset.at += len(records)
 
     def _on_private(self, line: bytes) -> None:
-        if joined := answers.JOINED.fullmatch(line):
+        joined = answers.JOINED.fullmatch(line)
+        if joined and not self._let_in:  # once in a connection
             self._on_joined(joined)
             return
         if refused := answers.NOT_RESUMED.fullmatch(line):

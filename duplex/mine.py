@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+REMEMBERED = 100  # times that one has come back, in a transcript that is not read up to there yet
 _CLOSED = re.compile(rb"^\S{24} \* (the room closed.*)\n\Z", re.MULTILINE)
 
 
@@ -32,7 +33,7 @@ class Mine:
         self._nick = b""
         self._since = 0  # the offset from which what _nick says is one's own
         # Where one has come back oneself, as far as that was answered; the last of them are enough.
-        self._ends: deque[int] = deque(maxlen=100)
+        self._ends: deque[int] = deque(maxlen=REMEMBERED)
         self._end = 0  # the END of the last answer: before it somebody else may take the nick
         self._turns: list[tuple[int, bytes]] = []  # from which offset on one is called what
         self._search = _search_for(b"")
@@ -42,7 +43,9 @@ class Mine:
         if not resumed:
             self._turns = []
             self._since = end
-        self._turns.append((end, nick))
+        # No END lies before one that was given earlier; who says so has them ever further away.
+        turns = [turn for turn in self._turns if turn[0] < end] + [(end, nick)]
+        self._turns = turns[-REMEMBERED:]
         self._end = end
         self._ends.append(end)
         self.closed = ""
@@ -105,7 +108,7 @@ def _search_for(nick: bytes) -> re.Pattern[bytes]:
     """Finds what `nick` said, its change to a new one, and somebody else's taking it."""
     name = re.escape(nick)
     return re.compile(
-        rb"^\S{24} (?:<%b> .*|\* %b is now (?P<new>\S+)"
+        rb"^\S{24} (?:<%b> .*|\* %b is now (?P<new>\S{1,128})"
         rb"|\* (?P<taken>%b entered the room .*|%b is back .*|\S+ is now %b))\n" % ((name,) * 5),
         re.MULTILINE,
     )

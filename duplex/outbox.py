@@ -97,7 +97,9 @@ class Outbox:
         self._size += len(lines)
 
     def ask(self, command: bytes) -> None:
-        """A command of ours, not the user's, before all that waits."""
+        """A command of ours, not the user's, before all that waits; once, however often."""
+        if self._waiting and self._waiting[0].ours:
+            return
         line = Line(command)
         line.ours = True
         self._waiting.appendleft(line)

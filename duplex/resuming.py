@@ -99,6 +99,8 @@ class Resuming(Calling):
             self._introduce(commands.join(self.heard.nick))
 
     def _on_anew(self, reason: str) -> None:
+        if not self._resumes or self.presence == LIVE:
+            return  # it was not asked
         self.tell(f"not resumed: {reason}")
         self._key = ""
         self._resumes = False

@@ -97,3 +97,36 @@ def test_no_more_nicks_are_remembered_than_a_room_can_have_in_earnest() -> None:
     assert len(company) == KNOWN + 49
     company.note(Record(b"", None, b"n3 left"))
     assert len(company) == KNOWN + 48
+
+
+def test_what_is_no_nick_for_its_length_is_counted_and_not_remembered() -> None:
+    company = Company()
+    company.are(2, "ann, " + "x" * 60_000)
+    for number in range(50):
+        nick = b"%d" % number + b"x" * 60_000
+        company.note(Record(b"", None, nick + b" entered the room (x)"))
+        company.note(Record(b"", nick, b"hello"))
+        company.note(Record(b"", None, nick + b" is now " + nick + b"x"))
+    assert company.nicks == {"ann"}
+    assert len(company) == 52
+
+
+def test_who_comes_back_without_end_to_a_room_that_is_ever_further_ahead_keeps_few_turns() -> None:
+    mine = Mine()
+    for number in range(1000):
+        mine.joined(b"n%d" % number, 10**17 + number, resumed=True)
+    assert len(mine._turns) <= 100
+    mine.joined(b"ann", 10, resumed=True)
+    assert len(mine._turns) == 1
+
+
+def test_a_question_of_ours_waits_once(client: Client) -> None:
+    outbox = client.parent.outbox
+    for _ in range(1000):
+        client.parent.heard.ask_who()
+    assert outbox.take(1 << 20) == b"/who\n"
+
+
+def test_an_answer_to_what_was_not_asked_makes_nothing_to_be_sent(client: Client) -> None:
+    client.is_sent(WELCOME + b"! not resumed: because\n" * 1000 + JOINED % 0, 0)
+    assert len(client.parent.outgoing) < 1000
