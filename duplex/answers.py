@@ -77,7 +77,7 @@ NAMES_A_LINE = 50
 # What answers no command, of what is not numbered: the end of a change of nick, and warnings.
 NO_ANSWER = re.compile(
     rb"! (?:you are \S+ now|slowly: |the room's store is out of reach; lines wait|"
-    rb"what you told \S+ is lost |\S+ was not kicked )"
+    rb"what you told \S+ is lost |\S+ was not kicked |somebody else is \S+ now, so you are )"
 )
 
 

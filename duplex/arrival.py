@@ -157,7 +157,9 @@ class Arrival:
             except Taken:
                 number += 1
             else:
-                return
+                break
+        if number > 1:
+            self._member.notice(f"{Taken(nick)}, so you are {self._member.nick}")
 
     def _enter(self, echo: bool) -> None:
         member = self._member

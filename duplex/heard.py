@@ -39,11 +39,11 @@ class Heard:
         self._refused = refused
         self._asked = 0  # our own questions who is here, whose answers are not to be shown
         self._unnamed = 0  # nicks that the rest of such an answer has still to name
-        self._mention = re.compile("(?!)")
+        self.mention = re.compile("(?!)")  # finds one's own nick in what others say
 
     def be_called(self, nick: str) -> None:
         self.nick = nick
-        self._mention = re.compile(rf"(?<!\w){re.escape(nick)}(?!\w)", re.IGNORECASE)
+        self.mention = re.compile(rf"(?<!\w){re.escape(nick)}(?!\w)", re.IGNORECASE)
 
     def ask_who(self) -> None:
         """Ask who is here, for ourselves."""
@@ -55,7 +55,7 @@ class Heard:
         """Somebody else's record, or an event; `live` unless it was made before we came."""
         if live and (parts := parse(line)):
             self.company.note(parts)
-            if parts.nick is not None and self._mention.search(parts.text.decode()):
+            if parts.nick is not None and self.mention.search(parts.text.decode()):
                 self.calls = True
 
     def own_record(self, line: bytes) -> None:

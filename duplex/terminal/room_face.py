@@ -9,13 +9,15 @@ mark of their own: `* ann left` is what ann typed as `/me left`.
 
 from __future__ import annotations
 
+import re
 import time
-import zlib
 
 from duplex import commands
+from duplex.answers import ANSWER
 from duplex.commands import ACTION
 from duplex.record import Record, parse
 from duplex.resuming import AWAY, LIVE
+from duplex.terminal.colours import Colours
 from duplex.terminal.face import Face
 from duplex.terminal.paint import BOLD, DIM
 
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
     from duplex.joined import Joined
     from duplex.terminal.paint import Painter, Span
 
+    Line = tuple[list[Span], list[Span]]  # what stands before the text, and the text
+
 PATIENCE = 0.2  # s until a line that has not been recorded yet is shown as pending
 _PRIVATE, _ANSWER, _ERROR = "\x1b[1;35m", "\x1b[33m", "\x1b[31m"
-# Of the sixteen colours that a terminal's user has chosen, those that are read on light and dark.
-_COLOURS = (36, 32, 33, 35, 94, 91, 96, 95)
+_MENTION = "\x1b[1;7m"
+_IS_NOW = re.compile(r"(\S+) is now (\S+)")
 _BELL = b"\a"
 
 
@@ -38,6 +42,7 @@ class RoomFace(Face):
         super().__init__(talk, painter)
         painter.gap = ""
         self._room = talk
+        self._colours = Colours()
         self._pending_since = 0.0  # monotonic; 0 while nothing is
         helps = commands.HELP + (commands.HELP_OPERATOR if talk.operates else ())
         self._commands = [line.partition(":")[0].split()[0] for line in helps]
@@ -88,28 +93,36 @@ class RoomFace(Face):
 
     def _line(self, line: bytes) -> str:
         painter = self._painter
-        if parts := parse(line):
+        if parts := parse(line.removeprefix(ANSWER)):  # live, or once more (/history)
             return painter.record(parts.at, *self._record(parts))
         return painter.line(painter.now(), *self._private(line.decode()))
 
-    def _record(self, parts: Record) -> tuple[list[Span], list[Span]]:
+    def _record(self, parts: Record) -> Line:
         """What stands before the text, and the text."""
         text = parts.text.decode()
         if parts.nick is None:
+            if renamed := _IS_NOW.fullmatch(text):
+                self._colours.rename(renamed[1], renamed[2])
             return [(DIM, "· ")], [(DIM, text)]
-        nick = self._nick(parts.nick.decode())
-        if parts.text.startswith(ACTION):
-            return [("", "* "), nick, ("", " ")], [("", text[len(ACTION) :])]
-        return [nick, ("", ": ")], [("", text)]
+        name = parts.nick.decode()
+        own = name == self._room.heard.nick
+        nick = f"{BOLD if own else ''}{self._colours.of(name)}", name
+        acts = parts.text.startswith(ACTION)
+        said = text[len(ACTION) :] if acts else text
+        shown = [("", said)] if own else self._highlighted(said)
+        return ([("", "* "), nick, ("", " ")] if acts else [nick, ("", ": ")]), shown
 
-    def _private(self, line: str) -> tuple[list[Span], list[Span]]:
+    def _highlighted(self, text: str) -> list[Span]:
+        """One's own nick stands out."""
+        spans, at = [], 0
+        for mention in self._room.heard.mention.finditer(text):
+            spans += [("", text[at : mention.start()]), (_MENTION, mention[0])]
+            at = mention.end()
+        return [*spans, ("", text[at:])]
+
+    def _private(self, line: str) -> Line:
         if line.startswith("-"):
             nick, _, text = line[1:].partition("- ")
             return [(_PRIVATE, f"{nick}, to you alone:"), ("", " ")], [("", text)]
         text = line.removeprefix("! ")
         return [], [(_ERROR if text.startswith("not ") else _ANSWER, text)]
-
-    def _nick(self, nick: str) -> Span:
-        colour = _COLOURS[zlib.crc32(nick.casefold().encode()) % len(_COLOURS)]
-        own = BOLD if nick == self._room.heard.nick else ""
-        return f"{own}\x1b[{colour}m", nick

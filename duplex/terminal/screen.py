@@ -15,7 +15,7 @@ from typing import TextIO, cast
 
 from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.filters import Condition
+from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input.typeahead import get_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -29,6 +29,7 @@ from prompt_toolkit.layout import (
 )
 from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.widgets import SearchToolbar
 
 from duplex.terminal.draft import Draft, Line, Plainer
 from duplex.terminal.face import Face
@@ -79,8 +80,14 @@ class Screen:
         # Never ask the terminal for the cursor's position: not each one answers, and without it
         # the bar stands right below the input line, and nothing waits for an answer.
         output.enable_cpr = False
+        search = SearchToolbar(backward_search_prompt="search: ", ignore_case=True)
         line = Window(
-            Line(self._typed, input_processors=[self._plainer, BeforeInput("> ")]),
+            Line(
+                self._typed,
+                input_processors=[self._plainer, BeforeInput("> ")],
+                search_buffer_control=search.control,
+                preview_search=True,
+            ),
             wrap_lines=True,
             dont_extend_height=True,
         )
@@ -90,7 +97,7 @@ class Screen:
         question = Window(FormattedTextControl(self._asked), height=1, style="bold")
         asked = ConditionalContainer(question, Condition(lambda: self._question is not None))
         return Redrawing(
-            layout=Layout(HSplit([above, asked, line, bar])),
+            layout=Layout(HSplit([above, asked, search, line, bar]), focused_element=line),
             key_bindings=self._keys(),
             refresh_interval=REDRAW_EVERY,
             erase_when_done=True,
@@ -162,7 +169,7 @@ class Screen:
         def _answer(event: KeyPressEvent) -> None:
             self._answer(event)
 
-        @keys.add("c-c")
+        @keys.add("c-c", filter=~is_searching)
         def _clear_or_end(event: KeyPressEvent) -> None:
             if event.current_buffer.text:
                 event.current_buffer.reset()
@@ -170,7 +177,7 @@ class Screen:
                 text = f"Ctrl-C once more {self._face.leaving()}"
                 self._question = OnceMore(text, Keys.ControlC, self._interrupt)
 
-        @keys.add("c-d", filter=Condition(lambda: not self._typed.text))
+        @keys.add("c-d", filter=~is_searching & Condition(lambda: not self._typed.text))
         def _stop_saying(_event: KeyPressEvent) -> None:
             self._unless_asked_before("quit", self._end_saying)
 
@@ -182,15 +189,16 @@ class Screen:
         def _suspend(event: KeyPressEvent) -> None:
             run_in_terminal(self._stop)
 
-        @keys.add("enter")
+        @keys.add("enter", filter=~is_searching)
         def _enter(event: KeyPressEvent) -> None:
-            event.current_buffer.validate_and_handle()
+            if event.current_buffer.text:
+                event.current_buffer.validate_and_handle()
 
-        @keys.add("tab")
+        @keys.add("tab", filter=~is_searching)
         def _complete(event: KeyPressEvent) -> None:
             self._complete(event.current_buffer)
 
-        @keys.add(Keys.BracketedPaste)
+        @keys.add(Keys.BracketedPaste, filter=~is_searching)
         def _paste(event: KeyPressEvent) -> None:
             *lines, rest = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
             count = len(lines) + bool(rest)
