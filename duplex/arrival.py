@@ -16,6 +16,7 @@ from contextlib import suppress
 from duplex import answers, page, record
 from duplex.commands import NUMBERS
 from duplex.errors import TranscriptError
+from duplex.handshake import FIRST_LINE
 from duplex.roster import HOST, NickError, Taken, new_session, prepare_nick, same_nick
 from duplex.tcp import round_trip
 
@@ -48,6 +49,7 @@ class Arrival:
         self._request = b""
         self._heard = 0  # lines so far
         self.deadline = 0.0
+        self._moment = 0.0  # what it was before a line was waited for
 
     def welcome(self) -> None:
         """Take a guest's nick, and speak first."""
@@ -83,6 +85,14 @@ class Arrival:
             member.leave(page.LEFT, "", 0)  # it has only looked whether somebody is there
         elif member.over or time.monotonic() >= self.deadline:
             self._enter(echo=False)
+
+    def wait_for_line(self, undecided: bool) -> None:
+        """While what was said may be what no person says, nobody enters; but not for long."""
+        if undecided and not self._moment:
+            self._moment = self.deadline
+            self.deadline = max(self.deadline, time.monotonic() + FIRST_LINE)
+        elif self._moment and not undecided:
+            self.deadline, self._moment = self._moment, 0.0
 
     def _begin_moment(self) -> None:
         if self._member.operator:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from duplex.terminal.screen import Screen
     from duplex.wire import Channel
 
-HOLD, ROUND_TRIPS = 0.1, 4  # s, and round trips besides, that a room has for its welcome
+HOLD, ROUND_TRIPS = 0.15, 4  # s, and round trips besides, that a room has for its welcome
 HOLD_EXPLICIT = 5.0  # s, where --nick says that a room is expected
 CONFIRM = 0.5  # s, and round trips besides, in which what was said first may be refused
 HOLD_SCREEN = 0.5  # s at most, that a screen waits for it

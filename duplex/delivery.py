@@ -79,6 +79,12 @@ class Delivery:
         """What another program than a person reads: bytes for the wire as they are."""
         self._tell(data)
 
+    def answer_at_once(self, data: bytes) -> None:
+        """What a program reads that knows nothing of records: nothing else goes out after it."""
+        self._following = False
+        self._private = (self._private if self._in_private else b"") + data
+        self._after = 0
+
     def _tell(self, data: bytes) -> None:
         """They come after the records that there were before them, if those are soon sent."""
         if not self._private:

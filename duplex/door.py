@@ -1,20 +1,24 @@
 """The door of `listen`: who has called, and has shown that it may, is let in, one at a time.
 
-On a protected port several callers may be shaking hands at once, so that one who says nothing keeps
-nobody out; the first who is done is the peer. A wrong code is a guess, and after GUESSES of them
-this ends: somebody is trying. Runs before the fork; knows nothing of what is said inside.
+Several callers may be shaking hands, or be glanced at, at once, so that one who says nothing keeps
+nobody out; the first who is done is the peer. Programs that speak something else (sniff.py) are
+told so, and nobody's wait has ended. A wrong code is a guess, and after GUESSES of them this ends:
+somebody is trying. Runs before the fork; knows nothing of what is said inside.
 """
 
 from __future__ import annotations
 
+import errno
 import random
 import select
 import socket
+import struct
 import time
+from contextlib import suppress
 
 from duplex import tcp, wire
-from duplex.errors import DuplexError, say_status
-from duplex.handshake import Shaking
+from duplex.errors import DuplexError, UnableToListen, reason_of, say_status
+from duplex.handshake import Glance, Shaking
 from duplex.wire import plain
 
 TYPE_CHECKING = False
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 AT_ONCE = 8  # unfinished handshakes
 GUESSES = 3  # wrong codes, in all the time that this listens: see docs/security.md
 TELL_EVERY = 1.0  # s between two lines about callers who cannot come in
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER, 0 s
 
 
 class Guessed(DuplexError):
@@ -50,20 +55,17 @@ class Door:
         self._guesses = 0
         self._told_at = -TELL_EVERY
         self._shaking: dict[int, tuple[Shaking, str]] = {}  # by descriptor; with the address
+        self._new: set[int] = set()  # those that have just come, and may have spoken already
 
     def next(self) -> tuple[socket.socket, str, wire.Channel]:
         """A connection, its peer's address, its channel. Raises Interrupted, Left or Guessed."""
-        if not self._protection.is_on:
-            sock, address = self._listener.accept(self._signals, self._ahead.wait)
-            tcp.prepare(sock)
-            return sock, tcp.where(address), plain.channel()
         try:
             while True:
                 if come := self._turn():
                     return come
         finally:
             for fd in list(self._shaking):
-                self._forget(fd)
+                self._forget(fd, reset=True)
 
     def _turn(self) -> tuple[socket.socket, str, wire.Channel] | None:
         listening = {sock.fileno(): sock for sock in self._listener.sockets}
@@ -73,34 +75,47 @@ class Door:
         seconds = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
         happened = self._ahead.wait(events, seconds)
         self._signals.check()
-        for fd in list(self._shaking):
-            shaking, address = self._shaking[fd]
-            if fd in happened or time.monotonic() >= shaking.deadline:
-                if channel := self._go_on(shaking, address):
-                    del self._shaking[fd]
-                    return shaking.sock, address, channel
-                if shaking.over:
-                    self._forget(fd)
         for fd in happened.keys() & listening.keys():
             self._accept(listening[fd])
+        now = time.monotonic()
+        for fd in list(self._shaking):
+            is_due = now >= self._shaking[fd][0].deadline
+            if (is_due or fd in happened or fd in self._new) and (come := self._go_on(fd)):
+                return come
         return None
 
     def _accept(self, listening: socket.socket) -> None:
         try:
             sock, address = listening.accept()
             tcp.prepare(sock)
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise UnableToListen(tcp.where(self._listener.address), reason_of(error)) from None
             return  # it is gone again
         if len(self._shaking) >= AT_ONCE:
             # Not the newcomer: who is slow to shake hands is more likely to be up to no good.
             self._forget(random.choice(list(self._shaking)))
-        handshake = self._protection.answer()
-        assert handshake
-        shaking = Shaking(sock, handshake)
+        shaking = Shaking(sock, self._protection.answer() or Glance(plain.channel()))
         self._shaking[sock.fileno()] = shaking, tcp.where(address)
-        self._go_on(shaking, tcp.where(address))  # what it says first does not wait for the peer
+        self._new.add(sock.fileno())
 
-    def _go_on(self, shaking: Shaking, address: str) -> wire.Channel | None:
+    def _go_on(self, fd: int) -> tuple[socket.socket, str, wire.Channel] | None:
+        """What can be done about one caller; its connection, once it is let in."""
+        self._new.discard(fd)
+        shaking, address = self._shaking[fd]
+        channel = self._shake(shaking, address)
+        if channel and self._protection.is_open and not isinstance(shaking.handshake, Glance):
+            shaking = Shaking(shaking.sock, Glance(channel))
+            self._shaking[fd] = shaking, address
+            channel = self._shake(shaking, address)
+        if channel:
+            del self._shaking[fd]
+            return shaking.sock, address, channel
+        if shaking.over:
+            self._forget(fd)
+        return None
+
+    def _shake(self, shaking: Shaking, address: str) -> wire.Channel | None:
         try:
             return shaking.go_on()
         except wire.WrongCode as error:
@@ -121,8 +136,13 @@ class Door:
             self._told_at = now
             say_status(text)
 
-    def _forget(self, fd: int) -> None:
+    def _forget(self, fd: int, *, reset: bool = False) -> None:
+        """With `reset`, who has come for nothing reads what he would in a queue that is closed."""
         shaking, _ = self._shaking.pop(fd)
+        self._new.discard(fd)
+        if reset and isinstance(shaking.handshake, Glance) and not shaking.refused:
+            with suppress(OSError):  # it is gone
+                shaking.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         shaking.sock.close()
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 class Ending:
     """How a talk ended: the exit status, and the text for the user and the transcript."""
 
+    stranger = False  # who had come speaks something else, and nothing is lost by waiting on
+
     def __init__(self, status: int, text: str, *, ours: bool = False, told: bool = True) -> None:
         self.status = status
         self.text = text

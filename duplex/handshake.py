@@ -2,8 +2,9 @@
 
 `Shaking` never waits, so that a listener can look after several callers at once and none of them
 keeps out the others; `shake` waits for one. Either way whoever says nothing, or anything else, is
-gone within HANDSHAKE seconds, and is told why if that can be. Runs before the fork of a talk, and
-in a room's member. What is said in a handshake is known to wire/ alone.
+gone within 10 s, and is told why if that can be. Where anybody may come a Glance follows: at what
+who has called says first. Runs before the fork of a talk, and in a room's member. What is said in a
+handshake is known to wire/ alone, what strangers say to sniff.py.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ import time
 from duplex import wire
 from duplex.errors import DuplexError, reason_of
 from duplex.process import seconds_left, wait
+from duplex.sniff import Sniffer, Stranger
 from duplex.wire import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.protection import Protection
 
-HANDSHAKE = 10.0  # s for all of it
+# A browser's request comes with its connection, and a person sees no delay that is so short; who
+# comes with `duplex connect` takes a room that has not greeted in twice the time for a person.
+GLANCE = 0.05  # s for the first bytes
+FIRST_LINE = 2.0  # s for the rest of a line that may be a stranger's
 PART = 1.0  # s for a peer that is refused to read why: a close with bytes unread would be a reset
 CHUNK = 16 * 1024  # bytes a read
 
@@ -36,10 +41,15 @@ class Shaking:
     def __init__(self, sock: socket.socket, handshake: wire.Handshake) -> None:
         self.sock = sock
         self.handshake = handshake
-        self.deadline = time.monotonic() + HANDSHAKE
+        self._begun = time.monotonic()
+        self._part_by = 0.0
         self.over = False  # nothing is left to be done: the socket is to be closed
         self._outgoing = handshake.start()
-        self._refused = False
+        self.refused = False  # it is told why, and nothing else
+
+    @property
+    def deadline(self) -> float:
+        return self._part_by if self.refused else self._begun + self.handshake.patience
 
     @property
     def wanted(self) -> int:
@@ -54,7 +64,7 @@ class Shaking:
         """
         try:
             self._flush()
-            if self._refused:
+            if self.refused:
                 self._part()
             elif channel := self._feed():
                 return channel
@@ -64,27 +74,35 @@ class Shaking:
             raise
         except OSError as error:
             self.over = True
-            if not self._refused:
+            if not self.refused:
                 raise self.handshake.stopped(reason_of(error)) from None
         return self._made()
 
     def _feed(self) -> wire.Channel | None:
-        while self.handshake.channel is None:
+        data = b""  # first of all what has come with what was before this handshake
+        while True:
+            self._outgoing += self.handshake.feed(data)
+            if self.handshake.channel:
+                break
             try:
                 data = self.sock.recv(CHUNK)
             except BlockingIOError:
                 break
             if not data:
+                if self.handshake.waited():
+                    break
                 raise self.handshake.stopped("it has ended the connection")
-            self._outgoing += self.handshake.feed(data)
         self._flush()
         channel = self._made()
         if channel is None and time.monotonic() >= self.deadline:
-            raise self.handshake.stopped(f"it was not done within {HANDSHAKE:g} s")
+            if not self.handshake.waited():
+                seconds = self.handshake.patience
+                raise self.handshake.stopped(f"it was not done within {seconds:g} s")
+            channel = self._made()
         return channel
 
     def _made(self) -> wire.Channel | None:
-        return None if self._outgoing or self._refused else self.handshake.channel
+        return None if self._outgoing or self.refused else self.handshake.channel
 
     def _flush(self) -> None:
         try:
@@ -94,9 +112,9 @@ class Shaking:
             return
 
     def _refuse(self, error: wire.HandshakeError) -> None:
-        self._refused = True
+        self.refused = True
         self._outgoing += error.reply
-        self.deadline = time.monotonic() + PART
+        self._part_by = time.monotonic() + PART
         try:
             self._flush()
             self.sock.shutdown(socket.SHUT_WR)
@@ -112,6 +130,42 @@ class Shaking:
                 self.over = not self.sock.recv(CHUNK)
         except BlockingIOError:
             return
+
+
+class Glance(wire.Handshake):
+    """At what comes first on a channel where anybody may come; in the end it is that channel.
+
+    A person may say nothing for as long as he likes, so silence ends it soon; the channel's
+    receiver goes on looking until the first line is there.
+    """
+
+    patience = GLANCE
+
+    def __init__(self, channel: wire.Channel) -> None:
+        self._of = channel
+        self._sniffer = channel.receiver.sniffer = Sniffer()
+
+    def feed(self, data: bytes) -> bytes:
+        """Raises Stranger; `reply` is then sealed as the channel wants it."""
+        try:
+            self._sniffer.look(self._of.receiver.decode(data))
+        except Stranger as error:
+            error.reply = self._of.sender.send(error.reply) + self._of.sender.end()
+            raise
+        except wire.Tampered as error:
+            raise wire.HandshakeError(str(error)) from None
+        if self._sniffer.known:
+            self.channel = self._of
+        elif self._sniffer.undecided:
+            self.patience = FIRST_LINE
+        return self._of.receiver.take_answer()
+
+    def waited(self) -> bool:
+        self.channel = self._of
+        return True
+
+    def stopped(self, why: str) -> wire.HandshakeError:
+        return wire.HandshakeError(f"it was gone again: {why}")
 
 
 def shake(
@@ -141,10 +195,15 @@ def shake(
     raise failed
 
 
-def shake_hands(sock: socket.socket, protection: Protection) -> wire.Channel | None:
-    """The channel of who has called, for a process that is there for nothing else; None: plain.
+def shake_hands(sock: socket.socket, protection: Protection) -> wire.Channel:
+    """The channel of who has called, for a process that is there for nothing else.
 
     Raises HandshakeError.
     """
-    handshake = protection.answer()
-    return shake(sock, handshake, {}) if handshake else None
+    channel = shake(sock, protection.answer(), {})
+    return glance(sock, channel) if protection.is_open else channel
+
+
+def glance(sock: socket.socket, channel: wire.Channel) -> wire.Channel:
+    """The same channel, once it is as well as sure that a person is there. Raises Stranger."""
+    return shake(sock, Glance(channel), {})

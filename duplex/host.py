@@ -225,7 +225,7 @@ class Host:
         """Its client's channel is told by `channels`, once there is one."""
         room, number = self._room, self._joined
         os.nice(NICE)
-        state = page.SHAKING if room.protected and not operator else page.COMING
+        state = page.COMING if operator else page.SHAKING
         try:
             where = tcp.where(sock.getpeername()) if not operator else "this terminal"
             seat.take(where, state, number)

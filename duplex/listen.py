@@ -53,16 +53,13 @@ def run(options: argparse.Namespace) -> int:
     door = Door(listener, protected, signals, ahead)
     while True:
         sock, peer, channel = door.next()
-        if options.keep:
-            listener.pause()
-        else:
-            listener.close()
+        listener.pause()
         talk.begin(f"connected from {peer}", channel, transcript)
         session = talk.Talk(sock, channel, peer, options, signals, transcript)
         session.begin_with(ahead.take())
         del channel  # each half of it is to be in one process alone
         ending = session.run()
-        if ending.ours or not options.keep:
+        if ending.ours or not (options.keep or ending.stranger):
             return ending.status
         listener.resume()
         say_status(f"waiting for the next at {tcp.where(listener.address)}")

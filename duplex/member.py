@@ -33,6 +33,7 @@ from duplex.rate import Rate
 from duplex.reception import unserved, want
 from duplex.roster import same_nick
 from duplex.sealed import Sealed
+from duplex.sniff import Stranger
 from duplex.tcp import CHECK_EVERY, Pulse, unacknowledged
 from duplex.wire import Tampered, plain
 
@@ -86,7 +87,8 @@ class Member:
         self.entry, self.entered_as = 0, ""  # the offset of the record of its entry, and its nick
         self.over = False  # the client says no more
         self._receiver: Receiver = channel.receiver if channel else plain.Receiver()
-        self.delivery = self._make_delivery(channel.sender if channel else None)
+        is_sealed = channel is not None and channel.name != plain.NAME
+        self.delivery = self._make_delivery(channel.sender if channel and is_sealed else None)
         self._mailbox = Mailbox()
         seat.mailbox = self._mailbox.number
         self._takes_mail = True
@@ -379,6 +381,10 @@ class Member:
         try:
             self._hear(self._receiver.receive(data))
             self._receiver.decode(b"")  # what it has kept, so that what came before is heard
+        except Stranger as error:
+            self.delivery.answer_at_once(error.reply)
+            self.leave(page.LEFT, "", DRAIN)
+            return
         except Tampered:
             self.delivery.answer(self._receiver.take_answer())
             self._send()
@@ -386,6 +392,8 @@ class Member:
             return
         if answer := self._receiver.take_answer():
             self.delivery.answer(answer)
+        if self._arrival:
+            self._arrival.wait_for_line(self._receiver.undecided)
 
     def _hear(self, lines: bytes) -> None:
         if self._arrival:

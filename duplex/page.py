@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from typing import Literal
 
 _REASON_LIMIT = 255  # bytes
-# What a seat's state can be: SHAKING while its client has not shown yet that it may come in (only
-# where it has to), then COMING. Only for HERE has an entry been recorded.
+# What a seat's state can be: SHAKING while its client has not shown yet that it may come in, or may
+# be no person at all, then COMING. Only for HERE has an entry been recorded.
 FREE, SHAKING, COMING, HERE = range(4)
 # Why a member has ended, as it says itself; a killed one leaves UNKNOWN behind.
 UNKNOWN, LEFT, LOST, KICKED, TAKEN_OVER, CLOSED = range(6)

@@ -28,6 +28,7 @@ class Protection:
     kind = "none"  # in one word, as a room in a store says it
     name = plain.NAME  # of the channels it makes, as far as that is known before
     is_on = False
+    is_open = True  # anybody may come: web pages and the like, too
     hosts = "127.0.0.1"  # to listen on unless told otherwise: "" for all addresses
     flag = ""  # what the other side types, before the address
 
@@ -52,6 +53,7 @@ class Code(Protection):
 
     kind = "code"
     is_on = True
+    is_open = False
     hosts = ""  # who does not know the code has no use of it
     flag = "--code "
 

@@ -8,6 +8,7 @@ What it tells its parent through the report pipe, a line each:
 
     2026-… <client> hello      a record, to be shown on the screen (only with one)
     !not recorded: …           a warning for the user
+    .stranger HEX WHY          it speaks something else; HEX is what it is to be told, in the clear
     .left  .bye                the peer shut its half in good order; said bye
     .answer HEX                bytes that the peer's program waits for: Receiver.take_answer
     .lost REASON               the connection broke, or was cut off without a proper end
@@ -29,6 +30,7 @@ import time
 from duplex import record, words
 from duplex.errors import EXIT_OK, reason_of
 from duplex.process import PIPE_BUF, Signals, seconds_left, wait
+from duplex.sniff import Stranger
 from duplex.tcp import unread
 from duplex.wire import Tampered
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 # s after a line `bye` in which nothing more comes, or the end: then it is the word that ends both
 # sides. Between other lines it is text, of something that was pasted.
 BYE_ALONE = 0.5
+PART = 1.0  # s for who is turned away to read why
 CHUNK = 64 * 1024  # bytes a read: larger ones leave the processor's cache
 _TRY_EVERY = 0.01  # s between two tries of what polls writable and has no room for all of it
 # glibc raises its mmap and trim thresholds to the largest block ever freed (mallopt(3)); without
@@ -221,6 +224,23 @@ class Receiving:
         except Tampered as error:
             self._end(cut_off=True)
             return f".tampered {error}"
+        except Stranger as error:
+            self._report.tell(f".stranger {error.reply.hex()} {error}")
+            self._hear_out()
+            return ".left"
+
+    def _hear_out(self) -> None:
+        """Let it read what it is told: a close with bytes unread would be a reset."""
+        deadline = time.monotonic() + PART
+        events = {**self._report.stops, self._sock.fileno(): select.POLLIN}
+        while (seconds := deadline - time.monotonic()) > 0:
+            if wait(events, seconds).keys() != {self._sock.fileno()}:
+                return
+            try:
+                if not self._sock.recv(CHUNK):
+                    return
+            except OSError:
+                return
 
     def _take(self, data: bytes) -> str:
         """Deliver what was read; the report of how it ended, or "" to go on. Raises Tampered."""

@@ -15,11 +15,13 @@ import socket
 
 from duplex import tcp
 from duplex.bell import Bell
+from duplex.handshake import glance
 from duplex.member import Member
 from duplex.page import Page
 from duplex.rates import Rates
 from duplex.roster import Roster
 from duplex.transcript import Transcript
+from duplex.wire import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def _play(stage: Room, server: socket.socket, number: int) -> None:
     sock, _ = server.accept()
     transcript = stage.transcript.reopen()
     channel, callers = _shake(stage.protection)
+    channel = channel or plain.channel()
     with client, sock:
         lines = (b"" if number % 2 else b"/join ann\n") + _LINES
         client.sendall(callers.sender.send(lines) + callers.sender.end() if callers else lines)
@@ -66,6 +69,8 @@ def _play(stage: Room, server: socket.socket, number: int) -> None:
         seat = stage.page.seat(0)
         seat.take(tcp.where(sock.getpeername()))
         tcp.prepare(sock)
+        if stage.protection.is_open:
+            glance(sock, channel)
         os.nice(0)
         member = Member(stage, transcript, sock, seat, number, channel=channel)
         member.run()

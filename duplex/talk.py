@@ -87,6 +87,7 @@ class Talk:
         self._mine = plain.Receiver() if options.both else None  # what we say, as a record has it
         self._pulse = Pulse(sock)
         self._next_check = 0.0
+        self._has_said = False  # something was read from stdin, or the screen
         self._said_end = False  # the Sender has been told that no more is said
         self._end_length = 0  # bytes that this takes: the last ones outgoing
         self._shut = False  # our half of the connection is
@@ -177,6 +178,7 @@ class Talk:
 
     def say(self, data: bytes) -> None:
         """Send what was typed, as far as the words that mean something let it."""
+        self._has_said = True
         said = self._typed.feed(data)
         if self._typed.take_help():
             for line in words.HELP:
@@ -439,6 +441,9 @@ class Talk:
             self._answer = bytes.fromhex(reason)
             self.pump()
             return
+        if word == "stranger":
+            self._turn_away(*reason.split(" ", 1))
+            return  # the child hears it out, so that it reads the answer
         if word in ("left", "bye"):
             self._peer_left(said_bye=word == "bye")
         elif word == "lost":
@@ -454,6 +459,15 @@ class Talk:
             text = "connection closed: the receiving process was told to end"
             self._end(Ending(EXIT_FAILURE, text))
         self._hearing = False
+
+    def _turn_away(self, reply: str, why: str) -> None:
+        """Who had come speaks something else: what it has said is nowhere, and we wait on."""
+        ending = Ending(EXIT_FAILURE, f"{self.address} did not come in: {why}")
+        ending.stranger = self.by_hand or not self._has_said
+        if not ending.stranger:  # the next peer would get the rest, and not the beginning
+            ending.text += "; it has got the beginning of what was to be said"
+        self.outgoing += self._sender.send(bytes.fromhex(reply))
+        self._end(ending)
 
     def _peer_left(self, said_bye: bool) -> None:
         """It has no more to say. Who sits here may have, a pipe goes on; who serves others ends."""

@@ -21,11 +21,9 @@ from duplex.process import Signals, seconds_left, wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     Address = tuple[Any, ...]
-    Waiting = Callable[[dict[int, int]], dict[int, int]]
 
 # A peer that vanished is noticed within 30 s: idle, by keepalive after 10 + 3 * 5 s; with bytes
 # under way, when none of them was acknowledged for 25 s.
@@ -105,20 +103,6 @@ class Listener:
         """The first address listened on, with the port that was picked if it was 0."""
         address: Address = self._sockets[0].getsockname()
         return address
-
-    def accept(self, signals: Signals, wait: Waiting = wait) -> tuple[socket.socket, Address]:
-        """Wait for a peer, by `wait`. Raises Interrupted when a signal comes first."""
-        events = {sock.fileno(): select.POLLIN for sock in self._sockets}
-        while True:
-            happened = wait({**events, signals.fd: select.POLLIN})
-            signals.check()
-            for sock in self._sockets:
-                if sock.fileno() in happened:
-                    try:
-                        return sock.accept()
-                    except OSError as error:  # the peer was gone again: wait for the next
-                        if error.errno in (errno.EMFILE, errno.ENFILE):
-                            raise UnableToListen(where(self.address), reason_of(error)) from None
 
     def pause(self) -> None:
         """Refuse whoever comes from now on, but keep the address.

@@ -11,7 +11,8 @@ computation, so the same object works in whichever process it ends up in.
 What can go wrong is the peer's doing, and an error tells it in one line for the user:
 
     HandshakeError      no channel was made; `reply` is what the peer is still to be sent
-    └─ WrongCode        because the codes differ: somebody has guessed
+    ├─ WrongCode        because the codes differ: somebody has guessed
+    └─ Stranger         because the peer speaks something else, HTTP say (sniff.py)
     Tampered            what came is not what was sent, or not in a form that can be gone on with
 """
 
@@ -22,6 +23,7 @@ from duplex.record import LINE_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from duplex.sniff import Sniffer
     from duplex.text import Text
 
 _boundary: list[type[Text]] = []  # the class, once it has been needed: see Receiver
@@ -63,6 +65,7 @@ class Receiver:
     """
 
     parted = False  # the Sender is in another process: nothing can be answered from here
+    sniffer: Sniffer | None = None  # until it is known that a person speaks, where that is asked
 
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self.limit_lines(limit)
@@ -78,7 +81,7 @@ class Receiver:
     def receive(self, data: bytes) -> bytes:
         """The lines that `data` completes, as safe text (see text.py), newline-ended.
 
-        Raises Tampered.
+        Raises Tampered; or Stranger, where there is a sniffer.
         """
         return self.lines(self.decode(data))
 
@@ -91,13 +94,22 @@ class Receiver:
         return data
 
     def lines(self, said: bytes) -> bytes:
-        """The lines that what was decoded completes."""
+        """The lines that what was decoded completes. Raises Stranger, where there is a sniffer."""
+        if self.sniffer:
+            said = self.sniffer.feed(said)
+            if self.sniffer.known:
+                self.sniffer = None
         return self._text.feed(said)
 
     @property
     def midline(self) -> bool:
         """Whether a line has begun that is not complete yet."""
-        return self._text.unfinished()
+        return self.undecided or self._text.unfinished()
+
+    @property
+    def undecided(self) -> bool:
+        """Whether something was said that may be the beginning of what no person says."""
+        return self.sniffer is not None and self.sniffer.undecided
 
     @property
     def ended(self) -> bool:
@@ -117,9 +129,10 @@ class Receiver:
 
         `cut_off` tells that the connection was lost, so that the rest of this line was, too.
         """
+        lines = self._text.feed(self.sniffer.end()) if self.sniffer else b""
         if cut_off and self._text.unfinished():
             self._text.feed("…".encode())  # the same mark as for any line that was cut
-        return self._text.end()
+        return lines + self._text.end()
 
 
 class Channel:
@@ -141,6 +154,7 @@ class Handshake:
 
     channel: Channel | None = None
     exposed = False  # who answers has had one guess at the code, and not proved it to be right
+    patience = 10.0  # s from the beginning for all of it
 
     def start(self) -> bytes:
         """What to send before anything has come."""
@@ -149,6 +163,10 @@ class Handshake:
     def feed(self, data: bytes) -> bytes:
         """What to send after `data` has come. Raises HandshakeError."""
         raise NotImplementedError
+
+    def waited(self) -> bool:
+        """Nothing more comes, or not in time. Whether the channel is there nevertheless."""
+        return False
 
     def stopped(self, why: str) -> HandshakeError:
         """The error for a peer that says no more: `why` is "it has ended the connection", say."""

@@ -29,6 +29,7 @@ from contextlib import suppress
 
 from duplex import wire
 from duplex.errors import UsageError
+from duplex.sniff import answer_to
 from duplex.wire.alert import in_words, why_it_ended, why_not_valid
 from duplex.wire.certificate import (
     client_context,
@@ -177,7 +178,7 @@ class _Handshake(wire.Handshake):
     def feed(self, data: bytes) -> bytes:
         if self._silent and data:
             self._silent = False
-            self._look_at(data[0])
+            self._look_at(data)
         self._incoming.write(data)
         if self.channel is None:
             self._go_on()
@@ -199,8 +200,8 @@ class _Handshake(wire.Handshake):
             Sender(self._session, self._incoming, self._outgoing), receiver, name
         )
 
-    def _look_at(self, first: int) -> None:
-        """Raise HandshakeError if this cannot be the first byte of what the other side says."""
+    def _look_at(self, came: bytes) -> None:
+        """Raise HandshakeError if what the other side says cannot begin so."""
         raise NotImplementedError
 
     def _why(self, error: ssl.SSLError) -> str:
@@ -222,9 +223,10 @@ class Server(_Handshake):
         error.reply = PLAIN_REPLY if self._silent else b""
         return error
 
-    def _look_at(self, first: int) -> None:
-        if first != _HANDSHAKE:
-            raise wire.HandshakeError("who came does not speak TLS", PLAIN_REPLY)
+    def _look_at(self, came: bytes) -> None:
+        if came[0] != _HANDSHAKE:
+            reply = answer_to(came, PLAIN_REPLY)
+            raise wire.HandshakeError("who came does not speak TLS", reply)
 
     def _judge(self) -> str:
         return SERVER_NAME
@@ -247,8 +249,8 @@ class Client(_Handshake):
     def start(self) -> bytes:
         return self.feed(b"")
 
-    def _look_at(self, first: int) -> None:
-        if first not in (_HANDSHAKE, _ALERT):
+    def _look_at(self, came: bytes) -> None:
+        if came[0] not in (_HANDSHAKE, _ALERT):
             raise wire.HandshakeError("the other side does not speak TLS")
 
     def _why(self, error: ssl.SSLError) -> str:

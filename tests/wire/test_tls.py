@@ -396,7 +396,7 @@ def test_what_is_wrong_with_the_files_is_told_with_their_names(tmp_path: Path) -
 # Whoever does not speak TLS, or another
 
 
-@pytest.mark.parametrize("said", [b"hello\n", b"\n", b"GET / HTTP/1.1\r\n", b"\x15", b"\x80"])
+@pytest.mark.parametrize("said", [b"hello\n", b"\n", b"GET up\r\n", b"\x15", b"\x80"])
 def test_a_plain_client_is_told_in_one_line_that_it_can_read(said: bytes) -> None:
     server = tls.Server(contexts()[0])
     with pytest.raises(wire.HandshakeError, match="does not speak TLS") as caught:
@@ -404,6 +404,13 @@ def test_a_plain_client_is_told_in_one_line_that_it_can_read(said: bytes) -> Non
     assert caught.value.reply == (
         b"! this port speaks TLS: come with duplex connect --tls, openssl s_client or ncat --ssl\n"
     )
+
+
+def test_a_client_that_speaks_http_is_told_in_http() -> None:
+    server = tls.Server(contexts()[0])
+    with pytest.raises(wire.HandshakeError, match="does not speak TLS") as caught:
+        server.feed(b"GET / HTTP/1.1\r\n\r\n")
+    assert caught.value.reply.startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
 def test_a_silent_client_is_told_too_but_none_that_has_begun() -> None:
