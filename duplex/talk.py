@@ -178,7 +178,7 @@ class Talk:
 
     def say(self, data: bytes) -> None:
         """Send what was typed, as far as the words that mean something let it."""
-        self._has_said = True
+        self._has_said = self._has_said or bool(data)
         said = self._typed.feed(data)
         if self._typed.take_help():
             for line in words.HELP:
