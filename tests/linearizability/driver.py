@@ -135,7 +135,7 @@ class Run:
             transcripts=transcripts(),
             clients=clients,
             restarts=self._faults.restarts,
-            addresses=self._rooms.network.addresses(),
+            addresses=self._rooms.addresses,
             processes=self._left(),
             rooms=self._bad,
         )

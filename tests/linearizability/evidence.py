@@ -105,7 +105,7 @@ class Evidence:
     transcripts: list[bytes]
     clients: list[Client]
     restarts: list[int] = field(default_factory=list)  # offsets at which nobody was here any more
-    addresses: dict[str, str] = field(default_factory=dict)  # of connections: whose
+    addresses: dict[str, str] = field(default_factory=dict)  # of clients: which, by where from
     processes: list[str] = field(default_factory=list)  # that should be gone, and are not
     rooms: list[str] = field(default_factory=list)  # what a room did wrong, as the run saw it
 

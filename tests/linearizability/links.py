@@ -24,8 +24,8 @@ class Network:
         self.selector = selectors.DefaultSelector()
         self.links: list[Link] = []
 
-    def link(self, target: Address, at: Address, client: str) -> Link:
-        self.links.append(Link(self, target, at, client))
+    def link(self, target: Address, at: Address, source: str) -> Link:
+        self.links.append(Link(self, target, at, source))
         return self.links[-1]
 
     def turn(self, seconds: float) -> None:
@@ -39,10 +39,6 @@ class Network:
         for link in self.links:
             link.look_at_clock(now)
 
-    def addresses(self) -> dict[str, str]:
-        """Whose the connections are that the room has had."""
-        return {address: link.client for link in self.links for address in link.addresses}
-
     def close(self) -> None:
         for link in self.links:
             link.close()
@@ -52,13 +48,12 @@ class Network:
 class Link:
     """One client's way to one host of a room."""
 
-    def __init__(self, network: Network, target: Address, at: Address, client: str) -> None:
-        """At the address `at`, which has a port of 0 for any."""
-        self.client = client
+    def __init__(self, network: Network, target: Address, at: Address, source: str) -> None:
+        """At the address `at` (port 0: any); the room sees it come from the address `source`."""
+        self.source = source
         self.target = target
         self.refuses = False
         self.held_until = 0.0
-        self.addresses: list[str] = []
         self.pairs: list[Pair] = []
         self._network = network
         self._listener = socket.create_server(at)
@@ -116,11 +111,10 @@ class Link:
                 client.close()
                 return
             try:
-                room = socket.create_connection(self.target, timeout=1)
+                room = socket.create_connection(self.target, 1, (self.source, 0))
             except OSError:
                 client.close()
                 return
-            self.addresses.append("{}:{}".format(*room.getsockname()))
             self.pairs.append(Pair(self, client, room))
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 from .evidence import RECORD, TAG, Client, Evidence, Fault, records
 
-_ENTERED = re.compile(r"(\S+) entered the room \((.*)\)")
-_BACK = re.compile(r"(\S+) is back \((.*)\)")
+_ENTERED = re.compile(r"(\S+) entered the room \((.*):\d+\)")
+_BACK = re.compile(r"(\S+) is back \((.*):\d+\)")
 _RENAMED = re.compile(r"(\S+) is now (\S+)")
 _GONE = re.compile(r"(\S+) (?:left|was dropped|was kicked by)\b.*")
 _CLOSED = re.compile(r"the room closed.*")

@@ -94,6 +94,7 @@ class Rooms:
         self.kind, self.directory, self.mark = kind, directory, mark
         self.network = Network()
         self.server = None
+        self.addresses: dict[str, str] = {}  # which client comes from there
         self._protection = Kind(kind)
         self._port = free_port()
         env = environment()
@@ -126,17 +127,18 @@ class Rooms:
 
     def client(self, name: str, nick: str, *options: str) -> Joined:
         """Somebody new, each with links of its own to the hosts."""
+        number = int(name[1:]) + 10
+        source = f"127.2.0.{number}"
+        self.addresses[source] = name
         if self.kind == "store":
-            number = int(name[1:]) + 10
             port, links = free_port(), []
             for host in range(2):
                 at = (f"127.1.{host}.{number}", port)
-                target = (f"127.0.0.{host + 1}", self._port)
-                links.append(self.network.link(target, at, name))
+                links.append(self.network.link((f"127.0.0.{host + 1}", self._port), at, source))
             hosts = [f"127.1.{host}.{number}" for host in range(2)]
             where = [",".join(hosts if number % 2 else hosts[::-1]), str(port)]
         else:
-            links = [self.network.link(("127.0.0.1", self._port), ("127.0.0.1", 0), name)]
+            links = [self.network.link(("127.0.0.1", self._port), ("127.0.0.1", 0), source)]
             where = ["127.0.0.1", str(links[0].port)]
         command = [*DUPLEX[:1], "-X", self.mark, *DUPLEX[1:], "connect", *where, "--nick", nick]
         command += [*self._protection.calling, *options]

@@ -11,8 +11,7 @@ import pytest
 from linearizability.checker import judge
 from linearizability.evidence import REFUSED, UNKNOWN, Client, Evidence, Line
 
-ANN = "127.0.0.1:1001"
-BOB = "127.0.0.1:1002"
+ANN, BOB = "127.2.0.1", "127.2.0.2"
 
 
 def said(tag: str) -> Line:
@@ -28,8 +27,8 @@ def nick(name: str) -> Line:
 
 
 ROOM = [
-    f"* ann entered the room ({ANN})",
-    f"* bob entered the room ({BOB})",
+    f"* ann entered the room ({ANN}:1001)",
+    f"* bob entered the room ({BOB}:1002)",
     "<ann> c0-0",
     "<bob> c1-0",
     "<ann> * c0-1",
@@ -38,7 +37,7 @@ ROOM = [
     "<ann> /c0-3",
     "* ann was dropped (connection lost)",
     "<rob> c1-4",
-    f"* ann is back ({ANN})",
+    f"* ann is back ({ANN}:1001)",
     "<ann> c0-4",
     "* ann left",
     "* rob left",
@@ -286,11 +285,14 @@ def test_who_was_killed_may_have_been_shown_less() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ((f"* bob entered the room ({BOB})", f"* ann entered the room ({BOB})"), "two are ann"),
+        (
+            (f"* bob entered the room ({BOB}:1002)", f"* ann entered the room ({BOB}:1002)"),
+            "two are ann",
+        ),
         (("<bob> c1-0", "<ann> c1-0"), "ann says what c1 said"),
         (("* bob is now rob", "* bob is now ann"), "a nick that somebody has"),
         (("* ann left", "* bob left"), "one leaves who is not here"),
-        ((f"* ann is back ({ANN})", f"* rob is back ({ANN})"), "c0 takes what c1 has"),
+        ((f"* ann is back ({ANN}:1001)", f"* rob is back ({ANN}:1001)"), "c0 takes what c1 has"),
         (("* ann was dropped (connection lost)", "* bob is somebody"), "no event at all"),
         (("* bob is now rob", "* bob is now eve"), "what c1 never asked for"),
     ],
