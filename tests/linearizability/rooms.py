@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from protected_support import Kind, environment
+from protected_support import CODE, Kind, environment
 from support import DUPLEX, ROOM, accepts, children, free_port
 
 from .evidence import Client, Line
@@ -97,7 +97,7 @@ class Rooms:
         self.addresses: dict[str, str] = {}  # which client comes from there
         self._protection = Kind(kind)
         self._port = free_port()
-        env = environment()
+        env = environment(CODE if kind == "code" else None)
         if kind == "store":
             env["DUPLEX_REDIS"] = self._start_server()
         self._env = env
