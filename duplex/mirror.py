@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from duplex.store.entry import Entry
+    from duplex.store.entry import Entry, Letter
     from duplex.store.position import Position
     from duplex.store.shared import Room, Shared
     from duplex.transcript import Committed, Transcript
@@ -91,7 +91,7 @@ class Mirror:
         *,
         synced: bool,
         ring: Callable[[], None],
-        send: Callable[[str, bytes], None],
+        send: Callable[[Letter], None],
         tell: Callable[[str], None],
     ) -> None:
         self._shared = shared

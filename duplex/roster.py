@@ -185,15 +185,16 @@ class Roster:
         # The seat may have been cleared just now, and be somebody else's: then so is the number.
         if not number or digest not in (seat.holds_0, seat.holds_1):
             raise Nobody(nick)
-        self._post(number, nick, letter)
+        self.post(number, nick, letter)
 
     def tell_host(self, letter: bytes) -> None:
-        self._post(self._control, "the host", letter)
+        self.post(self._control, "the host", letter)
 
     def who(self) -> list[str]:
         return sorted((seat.nick for seat in self.page.taken()), key=str.casefold)
 
-    def _post(self, number: int, nick: str, letter: bytes) -> None:
+    def post(self, number: int, nick: str, letter: bytes) -> None:
+        """Put a letter into the mailbox with that number, of `nick`. Raises Undeliverable."""
         try:
             mailbox.post(number, letter)
         except BlockingIOError:

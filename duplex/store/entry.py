@@ -80,12 +80,16 @@ class Entry:
 
 
 class Letter:
-    """What another host's member has written to `nick` on this one; `sender` is its connection."""
+    """What a member has written to `nick` on this host.
 
-    __slots__ = ("id", "nick", "sender", "text")
+    `reader` and `sender` are connections: who had the nick when it was written, and who wrote it.
+    """
+
+    __slots__ = ("id", "nick", "reader", "sender", "text")
 
     def __init__(self, letter_id: bytes, fields: dict[bytes, bytes]) -> None:
         self.id = letter_id.decode()
         self.nick = fields[b"n"].decode()
         self.text = fields[b"l"]
+        self.reader = fields[b"c"].decode()
         self.sender = fields[b"f"].decode()

@@ -14,7 +14,7 @@ import time
 
 from duplex import answers, page
 from duplex.member import FLUSH, TAKE_OVER, Member
-from duplex.roster import HOST, Nobody, Taken, same_nick
+from duplex.roster import HOST, Taken, same_nick
 from duplex.store.arrival import SharedArrival, take_given
 from duplex.store.delivery import Held, HeldSealed
 from duplex.store.entry import said
@@ -80,12 +80,13 @@ class SharedMember(Member):
         self.delivery.hold = self.pen.hold
 
     def send(self, nick: str, letter: str, done: str) -> None:
-        """Put a letter into a mailbox, on whatever host, and answer `done`."""
-        try:
-            super().send(nick, letter, done)
+        """Put a letter into a mailbox, on whatever host, and answer `done`.
+
+        The store tells whose it is: on this host a nick may be somebody's who has another by now.
+        """
+        if same_nick(nick) == HOST:
+            super().send(nick, letter, done)  # each host has one of its own
             return
-        except Nobody:
-            pass  # nobody on this host
 
         def then(heard: Heard) -> None:
             if heard.word == "ok":

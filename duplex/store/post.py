@@ -1,4 +1,4 @@
-"""The post: puts what other hosts' members wrote to this host's into their mailboxes.
+"""The post: puts what was written to this host's members into their mailboxes.
 
 Part of the mirror's process. A mailbox that is full is tried again for a while; what is for it
 afterwards waits behind, and what is for others does not. What cannot be delivered is told to its
@@ -28,9 +28,9 @@ KEPT = 1 << 20  # bytes of letters that wait; beyond, a full mailbox is tried on
 
 
 class Post:
-    """`send(nick, text)` puts a letter into a mailbox here, or raises Undeliverable."""
+    """`send` puts a letter into its reader's mailbox here, or raises Undeliverable."""
 
-    def __init__(self, shared: Shared, send: Callable[[str, bytes], None]) -> None:
+    def __init__(self, shared: Shared, send: Callable[[Letter], None]) -> None:
         self._shared = shared
         self._send = send
         self._waiting: list[tuple[float, Letter]] = []  # until when
@@ -56,7 +56,7 @@ class Post:
         """Whether it is delivered, or its sender told that it cannot be."""
         try:
             try:
-                self._send(letter.nick, letter.text)
+                self._send(letter)
             except Undeliverable as error:
                 if patient and isinstance(error, Full):
                     return False

@@ -12,6 +12,7 @@ from duplex import local
 from duplex.errors import say_status
 from duplex.mirror import Mirror, settle
 from duplex.room import Room
+from duplex.roster import Nobody
 from duplex.store.address import Address
 from duplex.store.errors import Gap
 from duplex.store.position import Position
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import NoReturn
 
+    from duplex.store.entry import Letter
     from duplex.transcript import Committed, Transcript
 
 TRIES = 10  # to find the beginning of what is kept, while that is being trimmed
@@ -94,9 +96,18 @@ class SharedRoom(Room):
             committed,
             synced=self._synced,
             ring=self._ring,
-            send=lambda nick, text: self.roster.send(nick, text),  # made later
+            send=self._deliver,
             tell=self._tell,
         )
+
+    def _deliver(self, letter: Letter) -> None:
+        """To who had the nick in the store: on this host it may still be somebody else's."""
+        for seat in self.page.taken():
+            number = seat.mailbox
+            if number and f"{seat.connection:016x}" == letter.reader:
+                self.roster.post(number, letter.nick, letter.text)
+                return
+        raise Nobody(letter.nick)
 
     def _shared(self) -> Shared:
         """A process's own; connects at its first call."""

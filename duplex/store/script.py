@@ -178,9 +178,9 @@ local function remove(connection, person)
   end
 end
 
-local function post(person, letter, from)
+local function post(to, person, letter, from)
   call('XADD', base .. 'mail:' .. person.h, 'MAXLEN', '~', %(letters)d, '*',
-       'n', person.n, 'l', letter, 'f', from)
+       'n', person.n, 'c', to, 'l', letter, 'f', from)
 end
 
 -- Some of a host's people go; whether all are gone by now.
@@ -208,7 +208,7 @@ end
 
 if op == 'tell' then
   local person = get(ARGV[7])
-  if person then post(person, ARGV[8], '') end
+  if person then post(ARGV[7], person, ARGV[8], '') end
   return {'ok'}
 end
 
@@ -331,7 +331,7 @@ if op == 'post' then
   local holder = call('HGET', nicks, key)
   local reader = holder and get(holder)
   if not reader then return {'nobody'} end
-  post(reader, letter, connection)
+  post(holder, reader, letter, connection)
   call('SET', base .. 'said:' .. connection, integer(number) .. ' 0', 'EX', %(remembered)d)
   return {'ok', reader.n}
 end
@@ -365,7 +365,7 @@ if op == 'resume' then
   end
   if former then
     remove(other, former)
-    if former.h ~= host then post(former, 't' .. other, '') end
+    if former.h ~= host then post(other, former, 't' .. other, '') end
   end
   if person.k and person.k ~= key then call('HDEL', nicks, person.k) end
   person.n, person.k, person.s, person.e = nick, key, session, integer(start)

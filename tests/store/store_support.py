@@ -22,7 +22,7 @@ from support import DEADLINE, needs, readable, until
 
 from duplex import local, mirror
 from duplex.store.address import Address
-from duplex.store.entry import length, said
+from duplex.store.entry import Letter, length, said
 from duplex.store.pen import Pen
 from duplex.store.position import Position
 from duplex.store.shared import Shared
@@ -166,9 +166,9 @@ class Host:
             tell=lambda text: None,
         )
 
-    def _send(self, nick: str, letter: bytes) -> None:
+    def _send(self, letter: Letter) -> None:
         with self.letters.open("ab") as file:
-            file.write(nick.encode() + b" " + letter + b"\n")
+            file.write(letter.nick.encode() + b" " + letter.text + b"\n")
 
     def member(self, nick: str) -> Member:
         return Member(self, nick)

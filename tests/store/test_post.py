@@ -25,13 +25,14 @@ class Mailboxes:
         shared: Any = SimpleNamespace(tell=self._tell, taken=self.taken.append)
         self.post = post.Post(shared, self._send)
 
-    def _send(self, nick: str, text: bytes) -> None:
+    def _send(self, letter: Letter) -> None:
+        nick = letter.nick
         if nick == "nobody":
             raise Nobody(nick)
         if nick in self.full:
             self.full.discard(nick)  # there is room again, right after this one
             raise Full(nick)
-        self.got.append((nick, text))
+        self.got.append((nick, letter.text))
 
     def _tell(self, connection: str, letter: bytes) -> None:
         if self.away:
@@ -46,7 +47,7 @@ def mailboxes() -> Mailboxes:
 
 def letter(number: int, nick: str, kind: str = "-") -> Letter:
     text = b"%b-ann- %d" % (kind.encode(), number)
-    return Letter(b"%d-0" % number, {b"n": nick.encode(), b"l": text, b"f": b"c1"})
+    return Letter(b"%d-0" % number, {b"n": nick.encode(), b"l": text, b"c": b"c2", b"f": b"c1"})
 
 
 def test_what_is_for_a_full_mailbox_waits_in_order_and_holds_up_nobody_else(

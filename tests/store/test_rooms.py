@@ -56,6 +56,26 @@ def test_letters_and_names_reach_every_host(rooms: Rooms) -> None:
     assert rooms.are_same().count(b"* bob is now Ann\n") == 1
 
 
+def test_a_letter_reaches_who_has_the_nick_and_not_who_had_it(rooms: Rooms) -> None:
+    """Bob's host does not hear of his new nick for a while; another is bob by then."""
+    one, two = rooms.open(), rooms.open()
+    ann, bob, eve = one.client("ann"), one.client("bob"), two.client("eve")
+    mirror = one.mirror
+    os.kill(mirror, signal.SIGSTOP)
+    bob.say("/nick rob")
+    eve.sees("* bob is now rob")
+    eve.say("/nick bob")
+    eve.sees("! you are bob now")
+    ann.say("/msg bob for who is bob")
+    assert eve.sees("for who is bob") == "-ann- for who is bob"
+    ann.say("/msg rob for who is rob")
+    os.kill(mirror, signal.SIGCONT)
+    assert bob.sees("for who is") == "-ann- for who is rob"
+    bob.say("/msg rob that is all")
+    bob.sees("-rob- that is all")
+    assert b"for who is bob" not in bob.heard
+
+
 def client_and_member(site: Site, nick: str) -> tuple[Client, int]:
     """Somebody who comes, and the process that serves it."""
     others = set(children(site.host.pid))
