@@ -30,6 +30,7 @@ MOMENT, ROUND_TRIPS = 0.5, 4  # s, and round trips besides
 OPERATORS_MOMENT = 60.0  # s: it always asks, and has its screen to load before
 ASKING = 1.0  # s for an earlier connection's member to end when it is told to, before it is killed
 TAKING_OVER = 5.0  # s in all until its nick has to be free
+REQUESTS = 10  # in vain: they cost nothing of the rate (orders.py), and no client has so many keys
 LOOK_EVERY = 0.005  # s between two looks whether it is
 _REQUESTS = (b"/join ", b"/resume ")
 
@@ -48,6 +49,7 @@ class Arrival:
         self._number = number
         self._request = b""
         self._heard = 0  # lines so far
+        self._refused = 0  # requests
         self.deadline = 0.0
         self._moment = 0.0  # what it was before a line was waited for
 
@@ -144,6 +146,10 @@ class Arrival:
         except NotResumed as error:
             self._member.seat.claims = 0
             self._member.notice(answers.not_resumed(error))
+            self._refused += 1
+            if self._refused == REQUESTS:
+                self._member.notice("you have asked too often; come back later")
+                self._member.leave(page.LEFT, "", 1)
             self._begin_moment()
 
     def _join(self, wanted: str) -> None:

@@ -93,7 +93,7 @@ class Shared:
             return None
         if answer[0] != b"ok":
             raise StoreError(f"the store has half of a room called {self.name}: remove it there")
-        with self._understood("the room"):
+        with self.understood("the room"):
             room = Room(answer)
         self.room_id = self.room_id or room.id
         return room
@@ -116,7 +116,7 @@ class Shared:
             raise OtherProtection(self.name, answer[1].decode(), self.protection)
         if answer[0] != b"ok":
             raise self._not_ours()
-        with self._understood("the room"):
+        with self.understood("the room"):
             return int(answer[1])
 
     def call(self, turn: int, known: int, call: Call) -> Answer:
@@ -147,7 +147,7 @@ class Shared:
         answer = self.call(0, 0, ("restore", expected, records))
         if answer[0] != b"ok":
             raise self._not_ours()
-        with self._understood("the room"):
+        with self.understood("the room"):
             return int(answer[1])
 
     # Reading:
@@ -165,7 +165,7 @@ class Shared:
         )
         entries: list[Entry] = []
         letters: list[Letter] = []
-        with self._understood("entries"):
+        with self.understood("entries"):
             for name, items in found.items() if isinstance(found, dict) else found or ():
                 if name == self.log:
                     entries = [Entry(entry_id, fields) for entry_id, fields in items]
@@ -177,12 +177,12 @@ class Shared:
         """Up to `count` entries before the id `before` ("+": the last), the latest first."""
         newest = before if before == "+" else f"({before}"
         found = self._try(self._client.xrevrange, self.log, newest, "-", count)
-        with self._understood("entries"):
+        with self.understood("entries"):
             return [Entry(entry_id, fields) for entry_id, fields in found]
 
     def entry(self, entry_id: str) -> Entry | None:
         found = self._try(self._client.xrange, self.log, entry_id, entry_id, 1)
-        with self._understood("entries"):
+        with self.understood("entries"):
             return Entry(*found[0]) if found else None
 
     def tell(self, connection: str, letter: bytes) -> None:
@@ -222,7 +222,7 @@ class Shared:
             raise Unreachable(self.address.shown, _NO_STORE) from None
 
     @contextmanager
-    def _understood(self, what: str) -> Iterator[None]:
+    def understood(self, what: str) -> Iterator[None]:
         """While something is made of an answer."""
         try:
             yield

@@ -121,7 +121,9 @@ class Writer:
         self._turn += 1
         self._asked = []
         for call, pens, answer in zip(calls, askers, answers, strict=False):
-            for pen, message in _answers(call[0] == b"add", pens, answer):
+            with self._shared.understood("what it answers"):
+                messages = _answers(call[0] == b"add", pens, answer)
+            for pen, message in messages:
                 self._send(pen, message)
         if beats:
             self._beat_at = time.monotonic() + BEAT

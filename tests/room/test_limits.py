@@ -222,6 +222,15 @@ def test_many_at_one_address_are_slowed_together_and_lose_nothing(open_room: Ope
     assert time.monotonic() - begun > (count - 400) / 80 * 0.8  # 4 members' worth, at most
 
 
+def test_who_asks_in_vain_to_resume_is_not_answered_for_ever(room: Room) -> None:
+    eve = room.client()
+    for _ in range(10):
+        eve.say("/resume ann 00ff 0")
+        eve.sees("! not resumed: the key is not of this room")
+    assert eve.reads_to_the_end()[-1] == "! you have asked too often; come back later"
+    room.is_well()
+
+
 # What a command costs
 
 
