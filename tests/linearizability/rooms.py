@@ -235,7 +235,8 @@ class Joined:
                 rest += data
             left = rest + left
         os.close(self._unread)
-        logs = sorted(self.directory.rglob("server_input*.log"))
+        # beside them there may be a talk's, of a room that was slow to greet
+        logs = sorted(self.directory.glob("logs/room-*/*/server_input*.log"))
         return Client(
             name=self.name,
             script=self.script,
