@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from duplex.wire import Channel, Receiver, Sender
 
 CHUNK = 64 * 1024  # bytes a read
+_READS = select.EPOLLIN | select.EPOLLPRI  # something has come; something urgent
 KEPT = 64 * 1024  # bytes of lines not said yet, beyond which no more are read
 LETTERS = 16  # private messages taken from the mailbox in one turn
 FLUSH = 5.0  # s to get rid of what a client that leaves has not been sent yet
@@ -104,7 +105,7 @@ class Member:
         # The bell is listened to by _all, but while this client is in debt or takes nothing, only
         # _mine is waited for: the bell's edge stays in _all until then.
         self._mine = select.epoll()
-        self._mask = select.EPOLLIN
+        self._mask = _READS
         self._mine.register(sock.fileno(), self._mask)
         self._mine.register(self._mailbox.fileno(), select.EPOLLIN)
         self._all = select.epoll()
@@ -329,7 +330,7 @@ class Member:
 
     def _set_mask(self) -> None:
         reads = not self.over and self._takes_more()
-        mask = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if self._blocked else 0)
+        mask = (_READS if reads else 0) | (select.EPOLLOUT if self._blocked else 0)
         if mask != self._mask and not self._broken:
             self._mine.modify(self.sock.fileno(), mask)
             self._mask = mask
@@ -352,6 +353,8 @@ class Member:
         """Something else that is waited for: nothing, here."""
 
     def _on_socket(self, events: int) -> None:
+        if events & select.EPOLLPRI:
+            self._receiver.urgent()
         if events & select.EPOLLIN:
             self._read()
         elif events & (select.EPOLLERR | select.EPOLLHUP):

@@ -2,9 +2,10 @@
 
 Safe text is valid UTF-8 in which nothing lies or harms: invalid bytes, C0 and C1 controls (tab
 apart), DEL, line and paragraph separators, bidirectional overrides and isolates are made visible
-(`\\xff`, `\\x1b`, `\\u202e`); CR, LF, CRLF and telnet's CR NUL end a line; telnet commands (RFC
-854) are dropped; of a run of combining marks the first 8 stay. A line is at most LINE_LIMIT bytes
-of safe text; a longer one is cut into pieces, and `…` marks both sides of each cut.
+(`\\xff`, `\\x1b`, `\\u202e`); CR, LF, CRLF and telnet's CR NUL end a line; of what a telnet says
+(telnet.py tells one) its commands are dropped; of a run of combining marks the first 8 stay. A line
+is at most LINE_LIMIT bytes of safe text; a longer one is cut into pieces, and `…` marks both sides
+of each cut.
 
 Runs in the process that receives. Pure computation: knows neither sockets nor files. Clean text
 (which is nearly all text) is only looked at, in a few passes that run in C, never built anew.
@@ -15,10 +16,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from duplex import telnet
 from duplex.record import LINE_LIMIT
 
 MARKS_LIMIT = 8  # combining marks in a row: no language needs more, a pile of them hides others
-TELNET_LIMIT = 1024  # bytes of a telnet subnegotiation; a longer one is taken for text
 
 _CUT = "…".encode()
 
@@ -33,12 +34,6 @@ _MARKS_BLOCKS = (
 )
 _MANY_MARKS = re.compile(f"{_MARKS_BLOCKS}{_MARKS_BLOCKS}{{{MARKS_LIMIT},}}")
 
-_IAC, _SB, _SE = 0xFF, 0xFA, 0xF0
-_DO_TIMING_MARK = b"\xff\xfd\x06"  # RFC 860
-_WILL_TO_DONT = range(0xFB, 0xFF)  # these take an option: three bytes in all
-_TWO_BYTES = range(0xEC, 0xFA)  # EOF (RFC 1184) to GA
-_NO_COMMAND = -1
-
 
 class Text:
     """Bytes in, whole lines of safe text out; what is unfinished is kept for the next call.
@@ -49,6 +44,7 @@ class Text:
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self._limit = limit  # bytes of a line
         self._room = limit - 2 * len(_CUT)  # what fits between two marks
+        self.telnet = False  # it has been spoken; whoever knows it by other signs may say so, too
         self.timing_mark_asked = False  # a telnet has asked for one; whoever answers resets it
         self._held = b""  # the beginning of a telnet command
         self._after_cr = False  # a CR has ended the line; an LF or NUL right after it is its tail
@@ -57,9 +53,30 @@ class Text:
 
     def feed(self, data: bytes) -> bytes:
         """The lines that `data` completes, each newline-ended: b"" or many."""
-        if self._held or b"\xff" in data:
-            data, self._held, asked = _without_telnet(self._held + data)
-            self.timing_mark_asked |= asked
+        if self._held or b"\xff" in data or self._tail.startswith(b"\xff"):
+            return self._feed_with_commands(data)
+        return self._feed(data)
+
+    def _feed_with_commands(self, data: bytes) -> bytes:
+        """The same where telnet commands may be among it, or what looks like them."""
+        data, self._held, lines = self._held + data, b"", b""
+        if not self.telnet:
+            come = self._tail + data
+            begins = telnet.begins(
+                come, since=len(self._tail), at_start=not self._going_on, limit=self._room
+            )
+            if begins < 0:
+                end = telnet.perhaps(data)
+                self._held = data[end:]
+                return self._feed(data[:end])
+            self.telnet = True
+            self._tail = b""
+            lines, data = self._feed(come[:begins]), come[begins:]
+        data, self._held, asked = telnet.without(data)
+        self.timing_mark_asked |= asked
+        return lines + self._feed(data)
+
+    def _feed(self, data: bytes) -> bytes:
         if self._after_cr and data:
             self._after_cr = False
             if data[0] in b"\n\0":
@@ -189,48 +206,3 @@ def _boundary(raw: bytes, limit: int) -> int:
     while at > limit - 3 and raw[at] & 0xC0 == 0x80:
         at -= 1
     return at
-
-
-def _without_telnet(data: bytes) -> tuple[bytes, bytes, bool]:
-    """`data` without telnet commands, the beginning of one that is not complete yet, and whether
-    one of them was DO TIMING-MARK.
-    """
-    kept, start, asked = [], 0, False
-    while (at := data.find(_IAC, start)) >= 0:
-        kept.append(data[start:at])
-        length = _telnet_length(data, at)
-        if length == 0:
-            return b"".join(kept), data[at:], asked
-        if length == _NO_COMMAND:
-            kept.append(b"\xff")
-            length = 1
-        elif data[at + 1] == _IAC:  # a quoted 0xff
-            kept.append(b"\xff")
-        start = at + length
-        asked = asked or data[at:start] == _DO_TIMING_MARK
-    kept.append(data[start:])
-    return b"".join(kept), b"", asked
-
-
-def _telnet_length(data: bytes, at: int) -> int:
-    """The bytes of the telnet command at `at`; 0 if it is incomplete, _NO_COMMAND if it is none."""
-    available = len(data) - at
-    if available == 1:
-        return 0
-    command = data[at + 1]
-    if command == _IAC or command in _TWO_BYTES:
-        return 2
-    if command in _WILL_TO_DONT:
-        return 3 if available >= 3 else 0
-    if command != _SB:
-        return _NO_COMMAND
-    end = at + 2
-    while (end := data.find(_IAC, end, at + TELNET_LIMIT)) >= 0:
-        if end + 1 == len(data):
-            return 0
-        if data[end + 1] == _SE:
-            return end + 2 - at
-        if data[end + 1] != _IAC:
-            return _NO_COMMAND
-        end += 2
-    return 0 if available < TELNET_LIMIT else _NO_COMMAND

@@ -504,3 +504,26 @@ def same(one: bytes, other: bytes) -> bool:
         return True
     at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), -1)
     return bool(pytest.fail(f"{len(one)} bytes, not {len(other)}; they first differ at {at}"))
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8-r"])
+def test_a_letter_that_is_0xff_is_no_telnet_command(duo: Duo, encoding: str) -> None:
+    ours, port = duo.listen()
+    letter = b"\xff".decode(encoding)
+    with connected(port) as peer:
+        lines = [letter, f"{letter}сно {letter}", f"о{letter}", "Б" + letter, "end"]
+        peer.sendall("".join(f"{line}\n" for line in lines).encode(encoding))
+        peer.sendall(b"\xff\xfathis is shown at once\n")
+        expected = [line.encode(encoding).decode("utf-8", "backslashreplace") for line in lines]
+        expected.append(r"\xff\xfathis is shown at once")
+        until(lambda: said(duo.heard_by_listener) == expected)
+    ours.end_input()
+    assert ours.status() == 0
+
+
+def test_a_telnet_that_negotiates_at_the_beginning_is_one(duo: Duo) -> None:
+    _, port = duo.listen()
+    with connected(port) as peer:
+        peer.sendall(b"\xff\xfd\x03\xff\xfb\x18\xff\xfb\x1f\xff\xfb\x20\xff\xfb\x21hello\r\n")
+        peer.sendall(b"\xff\xf1\xff\xff\r\n")
+        until(lambda: said(duo.heard_by_listener) == ["hello", r"\xff"])

@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from duplex import text
+from duplex import telnet
 from duplex.text import LINE_LIMIT, Text, safe, visible
 
 CASES = [
@@ -30,12 +30,31 @@ CASES = [
     ("a" + "\u0301" * 8 + "b\n", None),
     ("a" + "\u0301" * 30 + "b\n", "a" + "\u0301" * 8 + "b\n"),
     ("\u0e01\u0e34\u0e48 नमस्ते שָׁלוֹם\n", None),
-    (b"IAC IAC \xff\xff\n", rb"IAC IAC \xff" + b"\n"),
+    (b"IAC IAC \xff\xff\n", rb"IAC IAC \xff\xff" + b"\n"),
+    (b"\xff\xfd\x03IAC IAC \xff\xff\n", rb"IAC IAC \xff" + b"\n"),
+    (
+        "я\nмоя\nя\n".encode("cp1251"),
+        rb"\xff" + b"\n" + rb"\xec\xee\xff" + b"\n" + rb"\xff" + b"\n",
+    ),
+    ("ясно\r\nя\r\n".encode("cp1251"), rb"\xff\xf1\xed\xee" + b"\n" + rb"\xff" + b"\n"),
+    ("ямы, яр, яъ, яы\n".encode("cp1251"), rb"\xff\xec\xfb, \xff\xf0, \xff\xfa, \xff\xfb" + b"\n"),
+    ("я сияю!\n".encode("cp1251"), rb"\xff \xf1\xe8\xff\xfe!" + b"\n"),
+    ("ОБЪЯСНЮ\n".encode("koi8-r"), rb"\xef\xe2\xff\xf1\xf3\xee\xe0" + b"\n"),
+    ("L'Haÿ\ny ÿ\n".encode("latin-1"), rb"L'Ha\xff" + b"\n" + rb"y \xff" + b"\n"),
+    (b"\xff\xfatext\nand more\n", rb"\xff\xfatext" + b"\nand more\n"),
+    (b"\xff\xfb\xff\xfb\n", rb"\xff\xfb\xff\xfb" + b"\n"),
+    (b"interrupt\n\xff\xf4\xff\xfd\x06after\xff\xf1\n", b"interrupt\nafter\n"),
+    (b"\xff\xf1" * 40 + b"\xff\xfd\x06x\n", rb"\xff\xf1" * 24 + b"x\n"),
+    ("яцяс größe\r\n".encode("cp1251", "replace"), rb"\xff\xf6\xff\xf1 gr??e" + b"\n"),
+    (b"\xff\xf6\xff\xf1" + "größe".encode() + b"\r\n\xff\xf6x\r\n", "größe\nx\n"),
+    (b"\xff\xf6ascii\r\n", rb"\xff\xf6ascii" + b"\n"),
+    (b"\xff\xf6" + "größe\n".encode(), rb"\xff\xf6" + "größe\n".encode()),
     (b"do \xff\xfd\x01x\xff\xfb\x0ay\xff\xf6z\n", b"do xyz\n"),
     (b"sb \xff\xfa\x1f\x00\x50\x00\x0a\xff\xff\xff\xf0.\n", b"sb .\n"),
     (b"lone \xffa\xff\n", rb"lone \xffa\xff" + b"\n"),
     (b"half a command \xff\xfd", rb"half a command \xff\xfd" + b"\n"),
-    (b"\r\xff\xf1\nx\n", b"\nx\n"),
+    (b"\r\xff\xf1\nx\n", b"\n" + rb"\xff\xf1" + b"\nx\n"),
+    (b"\xff\xfb\x1f\r\xff\xf1\nx\n", b"\nx\n"),
     (b"endless sb \xff\xfa" + b"x" * 2000 + b"\n", rb"endless sb \xff\xfa" + b"x" * 2000 + b"\n"),
     (b"x" * LINE_LIMIT + b"\n", None),
 ]
@@ -106,7 +125,7 @@ def test_what_is_kept_between_two_reads_is_bounded() -> None:
     for chunk in (b"x" * 50_000, b"\xff\xfa" + b"y" * 50_000, b"\x80" * 50_000):
         for _ in range(20):
             reader.feed(chunk)
-            assert len(reader._tail) + len(reader._held) <= LINE_LIMIT + text.TELNET_LIMIT
+            assert len(reader._tail) + len(reader._held) <= LINE_LIMIT + telnet.LIMIT
 
 
 pieces = st.lists(
@@ -116,6 +135,7 @@ pieces = st.lists(
         st.sampled_from(
             [
                 *(b"\r", b"\n", b"\r\n", b"\0", b"\xff", b"\xff\xfa", b"\xff\xf0", b"\xff\xfd"),
+                *(b"\xff\xf1", b"\xff\xfd\x06", b"\x1f", "é\r".encode(), b"\xff\xf4\xff\xf6"),
                 *(b"\xe2\x80", "\u202e".encode(), "\u0301".encode() * 5, b"x" * 40_000),
             ]
         ),
@@ -132,6 +152,39 @@ def test_any_bytes_split_anyhow_give_the_same_safe_text(data: bytes, rng: random
     assert safe(whole) == whole
     sizes = [rng.choice((1, 2, 3, 7, 1000, 65536)) for _ in range(len(data))]
     assert in_pieces(data, sizes) == whole
+
+
+LETTERS = {  # the last of each is 0xFF, and stands there often
+    "cp1251": "абвгдежзийклмнопрстуфхцчшщъыьэюя" + "я" * 9,
+    "koi8-r": "АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЫЬЭЮЯъ" + "Ъ" * 9,
+    "latin-1": "àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþ" + "ÿ" * 9,
+}
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), st.sampled_from(sorted(LETTERS)), st.sampled_from(["\n", "\r\n"]))
+def test_nothing_said_in_another_encoding_is_taken_for_a_command(
+    data: st.DataObject, encoding: str, newline: str
+) -> None:
+    words = st.text(
+        alphabet=LETTERS[encoding] + "яÿЪ"[["cp1251", "latin-1", "koi8-r"].index(encoding)]
+    )
+    lines = data.draw(st.lists(st.lists(words.filter(bool) | st.sampled_from("a !,"), min_size=1)))
+    raw = "".join("".join(parts) + newline for parts in lines).encode(encoding)
+    expected = raw.replace(b"\r\n", b"\n").decode("utf-8", "backslashreplace")
+    assert safe(raw).decode() == visible_lines(expected)
+    assert in_pieces(raw, [1] * len(raw)) == safe(raw)
+
+
+def visible_lines(text: str) -> str:
+    return "".join(visible(line) + "\n" for line in text.split("\n")[:-1])
+
+
+def test_urgent_data_shows_a_telnet() -> None:
+    reader = Text()
+    assert reader.feed(b"before\xff") == b""
+    reader.telnet = True
+    assert reader.feed(b"\xf2after\n") == b"beforeafter\n"
 
 
 @settings(max_examples=400, deadline=None)

@@ -93,6 +93,10 @@ class Receiver:
         """
         return data
 
+    def urgent(self) -> None:
+        """Urgent data has come (tcp(7), MSG_OOB): only telnet sends any."""
+        self._text.telnet = True
+
     def lines(self, said: bytes) -> bytes:
         """The lines that what was decoded completes. Raises Stranger, where there is a sniffer."""
         if self.sniffer:

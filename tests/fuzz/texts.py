@@ -9,7 +9,8 @@ from duplex import spoken
 from duplex.errors import UsageError
 from duplex.log.moment import parse_moment
 from duplex.record import LINE_LIMIT
-from duplex.text import TELNET_LIMIT, safe, visible
+from duplex.telnet import LIMIT as TELNET_LIMIT
+from duplex.text import safe, visible
 from duplex.wire import plain
 from duplex.wire.certificate import parse_pin
 
