@@ -6,7 +6,6 @@ Pure data and its parsing; opens nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 # Of a record: when, who (None: an event), what.
@@ -79,22 +78,16 @@ class Client:
         recorded.
         """
         found: list[tuple[str, Line]] = []
-        of_text: dict[str, Iterator[int]] = {}
-        for at, line in enumerate(self.script):
-            of_text[line.typed] = iter([*of_text.get(line.typed, ()), at])
-        last = -1
+        last = {UNKNOWN: -1, REFUSED: -1}  # of the lines told, which is the last one
         for match in filter(None, map(_TOLD.fullmatch, self.err.splitlines())):
             what, text = match[1], match[2]
+            following = range(last[what] + 1, len(self.script))
             if more := _MORE.fullmatch(text):
-                following = range(last + 1, len(self.script))
                 batch = [at for at in following if self.script[at].recorded][: int(more[1])]
-                found += [(what, self.script[at]) for at in batch]
-                last = batch[-1] if batch else last
             else:
-                at = next(of_text.get(text, iter(())), -1)
-                line = self.script[at] if at >= 0 else Line(text)
-                found.append((what, line))
-                last = max(last, at)
+                batch = [at for at in following if self.script[at].typed == text][:1]
+            found += [(what, self.script[at]) for at in batch]
+            last[what] = batch[-1] if batch else last[what]
         return found
 
 

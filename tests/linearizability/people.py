@@ -17,6 +17,7 @@ from .evidence import RECORD, TAG, Client, Evidence, Fault, records
 _ENTERED = re.compile(r"(\S+) entered the room \((.*):\d+\)")
 _BACK = re.compile(r"(\S+) is back \((.*):\d+\)")
 _RENAMED = re.compile(r"(\S+) is now (\S+)")
+_GUEST = re.compile(rb"\S+ \* guest-\d+ is now ")  # who was late to say what it is called
 _GONE = re.compile(r"(\S+) (?:left|was dropped|was kicked by)\b.*")
 _CLOSED = re.compile(r"the room closed.*")
 _LETTER = re.compile(r"-(\S+)- (.*)")
@@ -152,7 +153,7 @@ class People:
             wishes = self._typed.get(person.client, [])
             if nick in wishes:
                 wishes.remove(nick)
-            elif person.client:
+            elif person.client and not _GUEST.match(record):
                 self._fault(f"{person.client} has not asked for it so often")
 
     def _on_said(self, nick: str, text: str) -> None:
