@@ -100,10 +100,12 @@ def say_status(text: str) -> None:
         return  # closed, or its reader is gone: nobody to tell, and no reason to end a talk
 
 
-def _write(line: bytes) -> None:
+def write_patiently(line: bytes) -> None:
+    """On standard error, for whose reader this process may wait a moment."""
     from duplex.stdio import write_all
 
     write_all(2, line, seconds=_PATIENCE)
 
 
-write_status: Callable[[bytes], object] = _write  # a room has one that never waits (status.py)
+# A room has one that never waits (status.py).
+write_status: Callable[[bytes], object] = write_patiently

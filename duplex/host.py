@@ -21,7 +21,7 @@ import socket
 import time
 from contextlib import suppress
 
-from duplex import arrival, delivery, hardening, orders, page, tcp, text, watch
+from duplex import arrival, delivery, hardening, keeper, orders, page, tcp, text, watch
 from duplex.departures import Departures
 from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, DuplexError, UnableToFork, say_status
 from duplex.flusher import flush
@@ -116,8 +116,8 @@ class Host:
         gc.collect()
         gc.freeze()
         self._open_helpers()
-        if room.on_screen:
-            self._open_screen()
+        if room.has_operator or keeper.has_lines(room.keeper):
+            self._open_operator()
         wanted = self._wanted()
         while not self._closing:
             self._turn(wanted)
@@ -131,6 +131,8 @@ class Host:
         wanted.register(self._wishes.fileno(), select.EPOLLIN)
         wanted.register(self._sign.fileno(), select.EPOLLIN)
         wanted.register(self._signals.fd, select.EPOLLIN)
+        if keeper.may_bring_lines(self._room.keeper):
+            wanted.register(keeper.STDIN, select.EPOLLIN)
         return wanted
 
     def _turn(self, wanted: select.epoll) -> None:
@@ -147,6 +149,10 @@ class Host:
             self._closing = self._closing or self._wishes.closing
         if self._sign.fileno() in ready:
             self._sign.answer()
+        if keeper.STDIN in ready:
+            wanted.unregister(keeper.STDIN)
+            if keeper.brings_lines():  # it may also only have ended
+                self._open_operator()
         self._reception.go_on(ready)
         self._helpers.go_on()
         if self._departures.waits:
@@ -286,8 +292,11 @@ class Host:
     def _helper_ended(self, kind: str, status: int, how: str) -> None:
         if kind == "screen":
             if os.waitstatus_to_exitcode(status) not in LEFT and not self._closing:
+                self._room.has_operator = False
+                if self._room.keeper != keeper.SCREEN:
+                    say_status(f"the operator's client {how}: the room goes on without")
+                    return
                 self._failed = True
-                self._room.on_screen = False
                 say_status(f"the screen {how}: the room closes")
             self._closing = self._closing or "the room closed"
         elif not self._closing and not self._helpers.ended(kind, how):
@@ -304,9 +313,9 @@ class Host:
     def _make_departures(self) -> Departures:
         return Departures(self._room)
 
-    # The operator's screen:
+    # The operator:
 
-    def _open_screen(self) -> None:
+    def _open_operator(self) -> None:
         """The operator's client runs on one end of a pair of sockets, a member on the other."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
@@ -316,15 +325,16 @@ class Host:
 
     def _be_the_screen(self, sock: socket.socket) -> int:
         """Only the screen runs this."""
-        from duplex.joined import run_screen
-
         self._die_with_host()
         if self._room.front:
             self._room.front.take_in()
         close_all_but({0, 1, 2, sock.fileno()})
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        return run_screen(sock, self._room.name, self._room.protection.name)
+        from duplex import operating  # what no member needs
+
+        room = self._room
+        return operating.run(sock, room.name, room.protection.name, room.keeper)
 
     # The end:
 

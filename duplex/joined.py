@@ -9,7 +9,6 @@ This file knows no wire format, no terminal, and nothing of connections.
 
 from __future__ import annotations
 
-import argparse
 import re
 import socket
 import time
@@ -19,10 +18,8 @@ from duplex.answers import taken_apart
 from duplex.ending import Ending
 from duplex.errors import EXIT_FAILURE, EXIT_OK
 from duplex.outbox import Disagreement
-from duplex.process import Signals, unblock_signals
 from duplex.resuming import AWAY, LIVE, Resuming
 from duplex.talk import ACK_EVERY, CHUNK, FLUSH
-from duplex.wire import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -175,21 +172,3 @@ class Joined(Resuming):
 
     def _still_delivers(self) -> bool:
         return bool(self.outbox) and self.presence != AWAY and self._reports
-
-
-def run_screen(sock: socket.socket, room: str, protection: str = plain.NAME) -> int:
-    """The operator's client, in a process of its own; `sock` is a Unix socket to its member.
-
-    `protection` is the name of what clients have on their way to the room.
-
-    It keeps no transcript, for the room's is here, and ends when the room does, or who sits here.
-    """
-    options = argparse.Namespace(
-        peer=room, nick="host", explicit=True, verbatim=False, both=False, plain=False
-    )
-    sock.setblocking(False)
-    signals = Signals()
-    unblock_signals()
-    channel = plain.channel()
-    channel.name = protection
-    return Joined(sock, channel, "this terminal", options, signals, None, b"").run().status

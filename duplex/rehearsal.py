@@ -46,7 +46,7 @@ def rehearse(room: Room) -> None:
     stage.roster = Roster(stage.page)
     stage.bell = Bell()
     stage.rates = Rates(1)
-    stage.on_screen = True  # so that nothing is told
+    stage.has_operator = True  # so that nothing is told
     try:
         with socket.create_server((_HERE, 0)) as server:
             for number in range(TIMES_PROTECTED if room.protected else TIMES):

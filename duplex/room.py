@@ -12,7 +12,7 @@ import resource
 from contextlib import suppress
 from functools import partial
 
-from duplex import activation, front, keeping, places, protection, tcp, user
+from duplex import activation, front, keeper, keeping, places, protection, tcp, user
 from duplex.bell import Bell
 from duplex.errors import DuplexError, UsageError, say_status
 from duplex.page import Page
@@ -111,7 +111,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"one room, --name, on many machines, by this Redis or Valkey (${STORE})",
     )
     add("--keep", metavar="N", type=int, default=0, help="with --redis: entries kept there (all)")
-    add("--plain", action="store_true", help="no interactive screen")
+    add(
+        "--plain",
+        action="store_true",
+        help="no interactive screen: the room's records come on standard output, and the lines of "
+        "standard input are said",
+    )
+    parser.set_defaults(keeper=keeper.NOBODY)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -127,10 +133,9 @@ def run(options: argparse.Namespace) -> int:
     else:
         listener = tcp.Listener(host, options.port, BACKLOG)
     keep = partial(_keep, options, listener, protected, status, code, become)
+    options.keeper = keeper.how(options, in_background=is_in_background(0))
     if not front.is_wanted():
         return keep(None)
-    if is_in_background(0):
-        options.plain = True
     before = front.Front()
     return before.stand(lambda: keep(before), let_go=listener.close)
 
@@ -221,12 +226,9 @@ class Room:
         self.burst = BURST
         self.rates = Rates(options.max_members)
         self.max_lag: int = options.max_lag
-        self.on_screen = (
-            os.isatty(0)
-            and os.isatty(1)
-            and not options.plain
-            and os.environ.get("TERM", "dumb") != "dumb"
-        )
+        self.keeper: str = options.keeper
+        # at once, and so whatever happens is told there; a PIPE may bring one later, or none
+        self.has_operator = self.keeper in (keeper.SCREEN, keeper.LINES)
         self.transcript = transcript  # the host's description; each member opens its own
         secret, self.secret_fd = open_secret(options.log)
         self.protection = protected
@@ -249,16 +251,17 @@ class Room:
         return self.protection.is_on
 
     def tell_log(self, text: str) -> None:
-        """One line on standard error, unless the room is seen live there."""
-        if not self.on_screen:
+        """One line on standard error, unless the operator sees the room live."""
+        if not self.has_operator:
             say_status(text)
 
     def tell_operator(self, text: str) -> None:
-        """One line for whoever keeps the room, on its screen or on standard error."""
-        if not self.on_screen:
+        """One line for whoever keeps the room, there or on standard error."""
+        if not self.has_operator:
             say_status(text)
+        if self.keeper == keeper.NOBODY:
             return
-        with suppress(Undeliverable):  # the screen is going, or too much is being told at once
+        with suppress(Undeliverable):  # the operator is going, or too much is being told at once
             self.roster.send(HOST, f"!! {text}".encode())
 
     def ask_to_make_way(self, nick: str) -> None:
