@@ -287,5 +287,7 @@ def test_a_log_with_a_hole_is_read_from_its_first_record(tmp_path: Path) -> None
     with log.open("wb") as file:
         file.seek(1 << 20)
         file.write(b"\n2026-11-24T18:21:16.102Z <ann> hello\n")
-    done = subprocess.run([*DUPLEX, "log", str(log)], capture_output=True, timeout=DEADLINE)
+    done = subprocess.run(
+        [*DUPLEX, "log", "--utc", str(log)], capture_output=True, timeout=DEADLINE
+    )
     assert done.stdout == b"2026-11-24T18:21:16.102Z <ann> hello\n"
