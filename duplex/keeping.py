@@ -13,6 +13,10 @@ a room's transcript, nor a room take a talk's. Two things tell whose a file is:
       byte 1   anybody keeps it: a room, or one side of a talk
 
 A description that `reopen` makes has no claim and needs none: its process's relative has it.
+
+Some file systems of a network make of both kinds of lock the same (nfs(5), "local_lock"). There a
+claim would keep its own session from appending, so none is made: only a key tells then, and rooms
+are held apart by their keys' locks.
 """
 
 from __future__ import annotations
@@ -21,10 +25,11 @@ import fcntl
 import os
 import stat
 import struct
+import time
 
 from duplex import places, record
 from duplex.errors import DuplexError, TranscriptError, reason_of
-from duplex.secret import is_secret
+from duplex.secret import has_secret
 from duplex.transcript import Transcript, make_directory
 
 TYPE_CHECKING = False
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 _ROOM, _ANYBODY = 0, 1
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, process id
+_TRIES, _PAUSE = 10, 0.01  # to append, and s between two
 _HEAD_LIMIT = 256  # bytes in which a record's stamp and nick end
 
 
@@ -63,7 +69,7 @@ def for_room(path: str, adopt: bool) -> Transcript:
             return  # refused later, for another reason
         if not _lock(fd, _ROOM, 2):
             raise NotYours(f"{'another room' if _is_room(fd) else 'a talk'} is keeping {path}")
-        if os.fstat(fd).st_size and not adopt and not is_secret(f"{path}.key"):
+        if os.fstat(fd).st_size and not adopt and not has_secret(path):
             raise NotYours(
                 f"no room has kept {path} before: there is no {path}.key",
                 "--adopt insists, and shows all that is in it to whoever comes",
@@ -101,7 +107,7 @@ def _claim_for_talk(path: str, is_numbered: bool, other: str) -> Callable[[int],
             if _is_room(fd):
                 raise NotYours(f"a room is keeping {path}")
             raise _InUse(f"{other} is keeping {path}")
-        if any(is_secret(f"{name}.key") for name in (path, os.path.realpath(path))):
+        if has_secret(path):
             raise NotYours(f"a room is keeping {path}, when it runs")
         if status.st_nlink > 1:
             raise NotYours(f"{path} has another name (a hard link), and a room may keep it by that")
@@ -117,7 +123,25 @@ def _lock(fd: int, start: int, length: int) -> bool:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(start, length))
     except (BlockingIOError, PermissionError):  # fcntl(2) lets a system choose between the two
         return False
+    if not _others_may_append(fd):
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(start, length, fcntl.F_UNLCK))
     return True
+
+
+def _others_may_append(fd: int) -> bool:
+    """Whether another description gets the lock for an append, though this one has the claim."""
+    other = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_PAUSE)  # another program is appending just now
+            else:
+                return True
+        return False
+    finally:
+        os.close(other)
 
 
 def _is_room(fd: int) -> bool:
@@ -126,8 +150,8 @@ def _is_room(fd: int) -> bool:
     return int(struct.unpack(_FLOCK, answer)[0]) != fcntl.F_UNLCK
 
 
-def _flock(start: int, length: int) -> bytes:
-    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
+def _flock(start: int, length: int, kind: int = fcntl.F_WRLCK) -> bytes:
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, start, length, 0)
 
 
 class Pending:

@@ -23,7 +23,7 @@ HISTORY_LIMIT = 500  # records of one /history
 HISTORY_BYTES = 256 * 1024  # of them at most
 # What a command costs beside its own line, in lines, for it makes the room do more than one does:
 BYTES_A_LINE = 1024  # of an answer
-NICK_COST = 9.0  # Unicode's tables, a mailbox made and one removed, and an event for all
+NICK_COST = 9.0  # Unicode's tables, a look at all seats, and an event for all
 
 
 def carry_out(member: Member, lines: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
@@ -26,7 +27,7 @@ from support import (
     until,
 )
 
-from duplex import record
+from duplex import keeping, record
 
 TORN = b"2026-11-24T13:00:00.456Z <ann> half a rec"
 ONE_PLACE = "place"  # all programs of a test are started here
@@ -227,6 +228,50 @@ def test_no_link_gets_a_second_room_into_a_transcript(link: str, duo: Duo, place
         command = [*ROOM, "0", "--log", "other.log", *more]
         line = refusal(duo.start(command, ONE_PLACE, stdin=-3))
         assert line == "another room is keeping other.log; --log names another"
+
+
+def test_a_room_that_was_kept_by_a_link_is_a_rooms_by_its_own_name_too(
+    duo: Duo, place: Path
+) -> None:
+    (place / "link.log").symlink_to("real.log")
+    host, port = room(duo, "--log", "link.log")
+    Client(port).sees("entered the room")
+    close(host)
+    line = refusal(duo.start([*DUPLEX, "listen", "0", "--log", "real.log"], ONE_PLACE, stdin=-3))
+    assert line == "a room is keeping real.log, when it runs; --log names another"
+    key = (place / "real.log.key").read_bytes()
+    (place / "real.log.key").rename(place / "link.log.key")  # as 0.1.0 had it
+    room(duo, "--log", "link.log")
+    assert (place / "real.log.key").read_bytes() == key
+
+
+def test_where_all_locks_are_one_a_session_keeps_none_from_appending(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on some file systems of a network, where a claim would lock out its own session."""
+    path = str(tmp_path / "talk.log")
+    one, _ = keeping.for_talk(path, given=True)
+    _, told = keeping.for_talk(path, given=True)
+    assert "another talk is keeping" in told
+    one.close()
+
+    def flock(_fd: int, operation: int) -> None:
+        if operation & fcntl.LOCK_NB:
+            raise BlockingIOError
+
+    with monkeypatch.context() as there:
+        there.setattr(keeping, "_others_may_append", lambda _fd: False)
+        two, told = keeping.for_talk(path, given=True)
+    assert told == ""
+    three, told = keeping.for_talk(path, given=True)
+    assert told == ""
+    two.append(record.event("two"))
+    three.append(record.event("three"))
+    assert events(Path(path)) == ["two", "three"]
+    with monkeypatch.context() as there:
+        there.setattr("fcntl.flock", flock)
+        assert not keeping._others_may_append(three.fd)
+    assert keeping._others_may_append(three.fd)
 
 
 def test_a_room_does_not_take_the_transcript_of_a_talk_that_goes_on(duo: Duo, place: Path) -> None:
