@@ -35,6 +35,7 @@ from duplex.process import (
     EXIT_WRONG_CODE,
     Signals,
     close_all_but,
+    close_kept_open,
     how_it_ended,
     prepare_to_die_with_parent,
     spawn,
@@ -210,6 +211,7 @@ class Host:
             room = self._room
             kept = sock.fileno(), transcript.fd, room.page.fd, room.bell.fd
             self._become(set(kept))
+            close_kept_open()
             return self._serve(sock, transcript, seat, channels, operator)
         except LACKS as error:
             seat.end(page.LOST, want(error))

@@ -22,6 +22,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: the child met a bug of ours
 EXIT_UNSERVED = 73  # a member's that lacks what it needs; its seat says what
 EXIT_WRONG_CODE = 71  # a member's whose client gave a wrong code: the host counts them
+kept_open: set[int] = set()  # what is never closed by `close_all_but` (reach.py)
 PIPE_BUF = select.PIPE_BUF  # bytes a pipe that polls writable takes without blocking: pipe(7)
 
 
@@ -270,13 +271,20 @@ def is_in_background(terminal: int) -> bool:
 
 
 def close_all_but(kept: set[int]) -> None:
-    """Close every descriptor of this process that is not in `kept`."""
+    """Close every descriptor of this process that is not in `kept`, nor in `kept_open`."""
     below = 0
-    for fd in sorted(kept):
+    for fd in sorted(kept | kept_open):
         if fd > below:  # os.closerange(0, 0) closes them all: it asks close_range(2) for 0 to -1
             os.closerange(below, fd)
         below = fd + 1
     os.closerange(below, os.sysconf("SC_OPEN_MAX"))
+
+
+def close_kept_open() -> None:
+    """Nor what that keeps, from now on."""
+    for fd in kept_open:
+        os.close(fd)
+    kept_open.clear()
 
 
 def seconds_left(deadline: float) -> float:

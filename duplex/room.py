@@ -12,15 +12,15 @@ import resource
 from contextlib import suppress
 from functools import partial
 
-from duplex import activation, front, keeper, keeping, places, protection, tcp, user
+from duplex import activation, front, keeper, ownership, places, protection, tcp, user
 from duplex.bell import Bell
 from duplex.errors import DuplexError, UsageError, say_status
+from duplex.files import Files
 from duplex.page import Page
 from duplex.process import is_in_background
 from duplex.rate import CROWD
 from duplex.rates import Rates
 from duplex.roster import HOST, Keys, Roster, Undeliverable
-from duplex.secret import open_secret
 from duplex.status import Status, never_wait
 
 TYPE_CHECKING = False
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from duplex.front import Front
     from duplex.host import Host
     from duplex.protection import Protection
-    from duplex.transcript import Transcript
 
 EXAMPLE = """\
 example:
@@ -102,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(%(default)s)",
     )
     protection.add_listening_arguments(parser)
-    add("--user", metavar="NAME", help="for root: who the room runs as, once it listens")
+    add("--user", metavar="NAME", help="who the room of root runs as, once it listens (nobody)")
     add("--allow-root", action="store_true", help="let the room run as root")
     add(
         "--redis",
@@ -137,7 +136,7 @@ def run(options: argparse.Namespace) -> int:
     if not front.is_wanted():
         return keep(None)
     before = front.Front()
-    return before.stand(lambda: keep(before), let_go=listener.close)
+    return before.stand(lambda: keep(before), let_go=partial(_let_go, listener, become))
 
 
 def _keep(
@@ -151,21 +150,33 @@ def _keep(
 ) -> int:
     """The host: `before` stands between it and a terminal, if there is one."""
     front.is_not_stopped()
+    port = listener.address[1]
+    options.log = options.log or places.of_room(options.name, port)
+    files = Files.open_for(become, options.log, adopt=options.adopt, shared=bool(options.redis))
     if become:
         user.become(become)
+        ownership.check(become, files.descriptors)
     if before:
         before.watched()
     host_type, room_type = _kind(options)
-    port = listener.address[1]
-    options.log = options.log or places.of_room(options.name, port)
-    transcript = keeping.for_room(options.log, options.adopt)
-    room = room_type(options, port, transcript, protected)
+    transcript = files.transcript
+    room = room_type(options, port, files, protected)
     room.status, room.front = status, before
+    if become:
+        say_status(f"running as {become.pw_name}, not as root (--user, --allow-root)")
     if transcript.mended:
         say_status(f"{options.log}: {transcript.mended} bytes of a torn record were cut back")
     if code:
         say_status(f"the code: {code}")
     return host_type(room, listener, options).run()
+
+
+def _let_go(listener: tcp.Listener, become: pwd.struct_passwd | None) -> None:
+    """The front has no other business than the terminal."""
+    listener.close()
+    if become:
+        with suppress(DuplexError):  # the host cannot either, and says so
+            user.drop(become)
 
 
 def _kind(options: argparse.Namespace) -> tuple[type[Host], type[Room]]:
@@ -217,7 +228,7 @@ class Room:
         self,
         options: argparse.Namespace,
         port: int,
-        transcript: Transcript,
+        files: Files,
         protected: Protection,
     ) -> None:
         self.name: str = options.name or str(port)
@@ -229,12 +240,12 @@ class Room:
         self.keeper: str = options.keeper
         # at once, and so whatever happens is told there; a PIPE may bring one later, or none
         self.has_operator = self.keeper in (keeper.SCREEN, keeper.LINES)
-        self.transcript = transcript  # the host's description; each member opens its own
-        secret, self.secret_fd = open_secret(options.log)
+        self.files = files
+        self.transcript = files.transcript  # the host's description; each member opens its own
         self.protection = protected
-        self.keys = Keys(self.settle(options, secret))
+        self.keys = Keys(self.settle(options, files.secret))
         self.page = Page.make(options.max_members + SPARE_SEATS)
-        transcript.share(self.page, synced=options.fsync == "always")
+        self.transcript.share(self.page, synced=options.fsync == "always")
         self.roster = Roster(self.page)
         self.bell = Bell()
         self.harden: Callable[[], None] = _not_yet  # called once in each member (hardening.py)

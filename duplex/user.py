@@ -1,9 +1,9 @@
 """The user that a room runs as, which is not root.
 
 Whoever reaches a room's port talks to its members, and each of them can do what the room's user
-can. So a room that root starts becomes `--user` once it listens (a port below 1024 takes root), and
-before it opens or makes anything else; or it says that it will not. The rooms of an ordinary user
-run as that user: that is what a chat tool is started as, and nothing is asked for.
+can. So a room that root starts becomes `--user`, or nobody, once it listens (a port below 1024
+takes root) and has its transcript open (ownership.py), before it makes anything else. The rooms of
+an ordinary user run as that user: that is what a chat tool is started as, and nothing is asked for.
 
 `listen` and `connect` do not ask, as nc does not: they talk to one peer, whom the user has chosen,
 and end with it; a room stands open for anybody, for days. Knows nothing of rooms otherwise.
@@ -14,10 +14,14 @@ from __future__ import annotations
 import os
 
 from duplex.errors import DuplexError, UsageError, reason_of
+from duplex.reach import Reach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
+
+NOBODY = "nobody"
+_OR_ROOT = "--allow-root lets the room run as root"
 
 
 def choose(name: str | None, allow_root: bool) -> pwd.struct_passwd | None:
@@ -29,16 +33,13 @@ def choose(name: str | None, allow_root: bool) -> pwd.struct_passwd | None:
     if name is None:
         if allow_root:
             return None
-        raise UsageError(
-            "a room is open to others and does not run as root: "
-            "--user NAME has it run as somebody else, --allow-root insists"
-        )
+        name = NOBODY
     import pwd
 
     try:
         user = pwd.getpwnam(name)
     except KeyError:
-        raise UsageError(f"--user: there is no user {name!r}") from None
+        raise UsageError(f"--user: there is no user {name!r}; {_OR_ROOT}") from None
     if user.pw_uid == 0 and not allow_root:
         raise UsageError(f"--user: {name} is root; --allow-root insists")
     return user
@@ -50,16 +51,21 @@ def become(user: pwd.struct_passwd) -> None:
     The saved ids are changed, too, and Linux takes all capabilities of a process that was root
     (capabilities(7)), so there is no way back.
     """
+    reach = Reach()
+    drop(user)
+    os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name)
+    reach.keep(user.pw_name)
+    if not os.access(os.curdir, os.X_OK):
+        os.chdir(os.sep)  # nothing of ours is looked for by a name from now on
+
+
+def drop(user: pwd.struct_passwd) -> None:
+    """The same, for a process that reads nothing more. Raises DuplexError."""
     try:
         os.initgroups(user.pw_name, user.pw_gid)
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
     except OSError as error:
-        raise DuplexError(f"Unable to become {user.pw_name}: {reason_of(error)}") from None
-    os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name)
-    for part in (
-        __file__,
-        os.__file__,
-    ):  # of the program, and Python, some is read when it is needed
-        if not os.access(part, os.R_OK):
-            raise DuplexError(f"{user.pw_name} cannot read {part}: install it for all users")
+        raise DuplexError(
+            f"Unable to become {user.pw_name}: {reason_of(error)}; {_OR_ROOT}"
+        ) from None

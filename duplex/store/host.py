@@ -47,15 +47,16 @@ class SharedHost(Host):
     def _open_helpers(self) -> None:
         self._room.open_writers_door()
         self._departures.begin()
-        door, copy = self._room.writers_door.fileno(), self._room.transcript.fd
-        self._helpers.start("writer", lambda: self._help(self._room.write, door))
-        self._helpers.start("mirror", lambda: self._help(self._room.mirror, copy))
+        door, files = self._room.writers_door.fileno(), self._room.files
+        copies = set(files.descriptors.values())
+        self._helpers.start("writer", lambda: self._help(self._room.write, {door}))
+        self._helpers.start("mirror", lambda: self._help(self._room.mirror, copies))
         super()._open_helpers()
 
-    def _help(self, run: Callable[[], NoReturn], own: int) -> int:
+    def _help(self, run: Callable[[], NoReturn], own: set[int]) -> int:
         """Only a helper runs this."""
         room = self._room
-        self._become({room.page.fd, room.bell.fd, own})
+        self._become({room.page.fd, room.bell.fd, *own})
         try:
             run()
         except DuplexError as error:

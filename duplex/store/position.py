@@ -33,7 +33,14 @@ class Position:
     def __init__(self, transcript: str) -> None:
         self.path = f"{transcript}.store"
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DuplexError(f"Unable to use {self.path}: {reason_of(error)}") from None
+        self.read()
+
+    def read(self) -> None:
+        """As it stands there; another process may have moved it. Raises DuplexError."""
+        try:
             self.room = " ".join(self._words(0))
             words, sums = self._words(_PART), self._words(2 * _PART)
         except OSError as error:
@@ -46,8 +53,8 @@ class Position:
 
     def belong(self, room: str) -> None:
         """The transcript is a copy of the room with this id, from now on."""
-        os.pwrite(self._fd, _part(room), 0)
-        os.fsync(self._fd)
+        os.pwrite(self.fd, _part(room), 0)
+        os.fsync(self.fd)
         self.room = room
 
     def begin(self, offset: int) -> None:
@@ -59,7 +66,7 @@ class Position:
         """Everything up to `offset`, the end of `entry`, is copied; `data` is what was added."""
         self._sum = zlib.crc32(data, self._sum)
         where = _part(f"{entry} {offset}") + _part(f"{self._sum:08x} {offset} {self._first}")
-        os.pwrite(self._fd, where, _PART)
+        os.pwrite(self.fd, where, _PART)
         self.entry, self.offset, self.known = entry, offset, True
 
     def is_unchanged(self, transcript: int, first: int) -> bool:
@@ -81,12 +88,12 @@ class Position:
         self.move(FIRST, offset, b"")
 
     def close(self) -> None:
-        os.close(self._fd)
+        os.close(self.fd)
 
     def _words(self, at: int) -> list[str]:
         """What was written there, if it is whole."""
         text, _, check = (
-            os.pread(self._fd, _PART, at).decode("ascii", "replace").strip().rpartition(" ")
+            os.pread(self.fd, _PART, at).decode("ascii", "replace").strip().rpartition(" ")
         )
         return text.split(" ") if text and check == f"{zlib.crc32(text.encode()):08x}" else []
 

@@ -15,7 +15,6 @@ from duplex.room import Room
 from duplex.roster import Nobody
 from duplex.store.address import Address
 from duplex.store.errors import Gap
-from duplex.store.position import Position
 from duplex.store.shared import Shared
 from duplex.store.writer import BACKLOG, Writer
 from duplex.transcript import first_record
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from duplex.store.entry import Letter
+    from duplex.store.position import Position
     from duplex.transcript import Committed, Transcript
 
 TRIES = 10  # to find the beginning of what is kept, while that is being trimmed
@@ -41,7 +41,8 @@ class SharedRoom(Room):
         self._synced = options.fsync == "always"
         self._has_people = False  # whom the bell would wake
         self.host_id = os.urandom(8).hex()
-        shared, position = self._shared(), Position(self.transcript.path)
+        assert self.files.position
+        shared, position = self._shared(), self.files.position
         try:
             shared.check_version()
             for again in reversed(range(TRIES)):
@@ -57,7 +58,6 @@ class SharedRoom(Room):
                         raise
         finally:
             shared.close()
-            position.close()
         self.transcript.first = first_record(self.transcript.fd)
         return secret
 
@@ -78,7 +78,9 @@ class SharedRoom(Room):
 
     def mirror(self) -> NoReturn:
         """All that the mirror does. Raises StoreError, TranscriptError."""
-        position = Position(self.transcript.path)
+        assert self.files.position
+        position = self.files.position
+        position.read()  # the mirror before this one has moved it
         transcript = self.transcript.reopen()
         self._mirror(self._shared(), transcript, position, self.page).run()
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from duplex import arrival, commands, page, protection, record, room
 from duplex.address import banned_as
 from duplex.arrival import free_nick
+from duplex.files import Files
 from duplex.following import RECORD_LIMIT
 from duplex.mailbox import Mailbox
 from duplex.member import Member
 from duplex.outbox import Line
 from duplex.roster import HOST, NickError, prepare_nick, same_nick
 from duplex.text import safe
-from duplex.transcript import Transcript
 
 from .promise import STAMP, Check, Target, are_safe_lines, is_safe_line, numbers
 from .texts import TOKENS
@@ -48,10 +48,9 @@ class _Room:
         parser = argparse.ArgumentParser()
         room.add_arguments(parser)
         arguments = ["5000", "--log", self._path, "--rate", "0", "--history", "5", "--plain"]
-        self._transcript = Transcript.open(self._path)
-        self._room = room.Room(
-            parser.parse_args(arguments), 5000, self._transcript, protection.Protection()
-        )
+        files = Files(self._path)
+        self._transcript = files.transcript
+        self._room = room.Room(parser.parse_args(arguments), 5000, files, protection.Protection())
         self._room.tell_log = is_safe_line  # type: ignore[method-assign]
         self._control = self._room.roster.open_control()
         self._mailbox = Mailbox()

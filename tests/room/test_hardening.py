@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import resource
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from room_support import Client, Room
-from support import DUPLEX, Program, children, port_of, room_log, until
+from room_support import Room
 
 from duplex import user
 from duplex.errors import UsageError
@@ -147,28 +142,7 @@ def test_it_cannot_take_any_of_that_back(hardened: Hardened) -> None:
     assert done.stdout == "ended with status 0\n"
 
 
-# As whom
-
-
-def room_at(path: Path, *args: str, **options: Any) -> Program:
-    return Program([*DUPLEX, "room", "0", "--plain", *args], path, stdin=-3, **options)
-
-
-@as_root
-@pytest.mark.parametrize(
-    ("args", "line"),
-    [
-        ((), "a room is open to others and does not run as root: --user NAME has it run as "),
-        (("--user", "root"), "--user: root is root; --allow-root insists"),
-        (("--user", "no such"), "--user: there is no user 'no such'"),
-    ],
-)
-def test_root_is_refused_in_one_line(tmp_path: Path, args: tuple[str, ...], line: str) -> None:
-    program = room_at(tmp_path, *args)
-    assert program.status() == 2
-    assert program.err.startswith(line)
-    assert program.err.count("\n") == 1
-    assert not (tmp_path / "logs").exists()
+# As whom: test_root.py
 
 
 def test_who_is_not_root_cannot_become_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,79 +150,3 @@ def test_who_is_not_root_cannot_become_somebody_else(monkeypatch: pytest.MonkeyP
     with pytest.raises(UsageError, match="--user is for root"):
         user.choose("nobody", allow_root=False)
     assert user.choose(None, allow_root=False) is None
-
-
-def test_root_may_insist(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert user.choose(None, allow_root=True) is None
-    assert user.choose("root", allow_root=True)
-
-
-def readable_to_all(name: str) -> bool:
-    path = Path(name).resolve()
-    if not path.stat().st_mode & 0o004:
-        return False
-    return all(parent.stat().st_mode & 0o001 for parent in path.parents)
-
-
-INSTALLED_FOR_ALL = all(map(readable_to_all, (os.__file__, user.__file__)))
-
-
-@pytest.fixture
-def nobodys() -> Iterator[Path]:
-    """A directory of the user nobody's, below none that it cannot enter."""
-    path = Path(tempfile.mkdtemp(prefix="duplex-test-"))
-    os.chown(path, NOBODY, -1)
-    yield path
-    shutil.rmtree(path)
-
-
-@as_root
-@pytest.mark.skipif(not INSTALLED_FOR_ALL, reason="nobody but root can read this Python")
-def test_root_becomes_the_user_once_it_listens(nobodys: Path) -> None:
-    nobody = pwd.getpwuid(NOBODY)
-    host = room_at(nobodys, "--user", nobody.pw_name)
-    port = port_of(host)
-    client = Client(port)
-    client.say("hello", "/nick ann")
-    client.sees("! you are ann now")
-    log = room_log(nobodys)
-    (member,) = until(
-        lambda: [pid for pid in children(host.pid) if "1" in status(pid, "NoNewPrivs")]
-    )
-    for pid in (host.pid, member):
-        assert status(pid, "Uid").split() == [str(NOBODY)] * 4
-        assert status(pid, "Gid").split() == [str(nobody.pw_gid)] * 4
-        assert set(status(pid, "Groups").split()) <= {
-            str(g) for g in os.getgrouplist(nobody.pw_name, nobody.pw_gid)
-        }
-        assert int(status(pid, "CapEff"), 16) == int(status(pid, "CapPrm"), 16) == 0
-        assert os.stat(f"/proc/{pid}/fd").st_uid == 0  # nobody's processes do not look into it
-    assert log.stat().st_uid == NOBODY
-    for uid in (NOBODY, 0):
-        who = [*DUPLEX, "who", str(port)]
-        assert b"ann" in subprocess.check_output(
-            who, user=uid, group=nobody.pw_gid, extra_groups=(), timeout=30
-        )
-    client.say("/quit")
-    client.reads_to_the_end()
-    host.process.terminate()
-    assert host.status() == 0
-    host.stop()
-
-
-@as_root
-@pytest.mark.skipif(INSTALLED_FOR_ALL, reason="everybody can read this Python")
-def test_a_user_who_cannot_read_the_program_is_told(nobodys: Path) -> None:
-    program = room_at(nobodys, "--user", pwd.getpwuid(NOBODY).pw_name)
-    assert program.status() == 1
-    assert re.fullmatch(r"nobody cannot read \S+: install it for all users\n", program.err)
-
-
-@as_root
-def test_the_users_transcript_is_not_opened_by_root(tmp_path: Path) -> None:
-    """Somebody who names a place that only root may write gets the system's word for it."""
-    program = room_at(tmp_path, "--user", "nobody", "--log", "/etc/duplex-test.log")
-    assert program.status() == 1
-    assert not Path("/etc/duplex-test.log").exists()
-    assert program.err.count("\n") == 1

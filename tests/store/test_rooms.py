@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from room_support import Client
 from rooms_support import Rooms, Site
 from store_support import Server, every_server
-from support import ROOM, Duo, Terminal, children, follower_log, said, until
+from support import DUPLEX, ROOM, Duo, Terminal, children, follower_log, free_port, said, until
 
 SECRET = "correct-horse"
 
@@ -469,3 +470,29 @@ def test_who_says_late_what_it_is_is_let_in_on_any_host(rooms: Rooms) -> None:
     eve.say("/who")
     assert eve.sees("is here") == "! 1 is here: eve"
     rooms.are_same()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="this is about what root does")
+def test_root_keeps_a_host_as_nobody(
+    start_server: Callable[..., Server],
+    start_rooms: Callable[..., Rooms],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rooms_support.ROOM", [*DUPLEX, "room"])
+    port = free_port()
+    rooms = start_rooms(start_server(port=port))
+    rooms.env["DUPLEX_REDIS"] = f"redis://127.0.0.1:{port}/0"
+    site = rooms.open()
+    ann, bob = site.client("ann"), site.client("bob")
+    for kind in ("writer", "mirror"):
+        os.kill(getattr(site, kind), signal.SIGKILL)
+        ann.say(f"without its {kind}")
+        bob.sees(f"<ann> without its {kind}")
+        until(lambda kind=kind: getattr(site, kind))
+    for pid in [site.host.pid, *children(site.host.pid)]:
+        assert "Uid:\t65534\t65534\t65534\t65534\n" in Path(f"/proc/{pid}/status").read_text()
+    assert Path(f"{site.log}.store").stat().st_uid == 65534
+    assert site.end() == 0
+    site.start()
+    site.client().sees("<ann> without its mirror")
+    assert site.end() == 0
