@@ -352,6 +352,26 @@ def test_a_room_that_is_slow_to_greet_is_kept_as_a_room(duo: Duo, place: Path) -
     client.stop()
 
 
+@pytest.mark.parametrize("name", ["../../evil", "/etc/evil", ".", "x" * 900, "a\x1b[31mb"])
+def test_a_room_that_calls_itself_a_path_gets_no_further_than_logs(
+    name: str, duo: Duo, place: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        client = connect(duo, port)
+        sock, _ = server.accept()
+        with sock:
+            sock.sendall(f"! welcome to room {name}: you are guest-1, 1 is here; /help\n".encode())
+            assert b"/join" in sock.recv(100)
+            sock.sendall(f"! joined {name} as ann: key k, offset 0, end 0, 1 is here\n".encode())
+            sock.sendall(record.said("eve", b"hello\n"))
+            until(lambda: said(follower_log(place)) == ["hello"])
+    client.stop()
+    (log,) = duo.tmp.rglob("*.log")
+    assert log.parent.parent.parent == place / "logs"
+    assert log.parent.name == f"127.0.0.1-{port}"
+
+
 def test_a_caller_whose_child_is_killed_at_once_still_records_the_talk(
     duo: Duo, place: Path
 ) -> None:
