@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import DEADLINE, DUPLEX, Duo, Program, until
+from support import DEADLINE, DUPLEX, Duo, Program, Terminal, children, until
 
 WELCOME = b"! welcome to room 5000: you are guest-1, 3 are here; /help lists the commands\n"
 JOINED = b"! joined 5000 as ann: key 00ff, offset 0, end 0, 3 are here\n"
@@ -61,6 +61,14 @@ LIES: dict[str, Callable[[], Iterator[bytes]]] = {
     "not recorded": lambda: each(MANY, lambda n: b"! not recorded: full\n"),
     "private messages": lambda: each(FEW, lambda n: b"-" + name(n) + b"- psst\n"),
 }
+
+
+# What only a screen makes something of. Each line is painted, so these are fewer.
+LIES_FOR_A_SCREEN = (
+    b"* %b entered the room (x)\n",
+    b"* bob is now %b\n",
+    b"<%b> x\n",
+)
 
 
 class Liar:
@@ -146,3 +154,18 @@ def test_nothing_that_a_room_says_is_kept_without_limit(duo: Duo, lie: str) -> N
             grown.append(0)  # it has had enough of the room
     liar.close()
     assert max(grown) < GROWTH, [f"{size / (1 << 20):.1f} MiB" for size in grown]
+
+
+def test_nor_by_a_screen(tmp_path: Path, terminal: Callable[..., Terminal]) -> None:
+    liar = Liar(AT + lie % name(n) for lie in LIES_FOR_A_SCREEN for n in range(120))
+    command = [*DUPLEX, "connect", "127.0.0.1", str(liar.port), "--nick", "ann", "--no-retry"]
+    screen = terminal(*command, "--no-log", cwd=tmp_path)
+    screen.spawned.searchwindowsize = 200
+    screen.sees("hello")
+    pids = [screen.pid, *until(lambda: children(screen.pid))]
+    before = [private_memory(pid) for pid in pids]
+    liar.told.set()
+    screen.sees("that is all")
+    grown = [private_memory(pid) - was for pid, was in zip(pids, before, strict=True)]
+    liar.close()
+    assert max(grown) < GROWTH // 2, [f"{size / (1 << 20):.1f} MiB" for size in grown]

@@ -12,7 +12,8 @@ from fuzz.client import Client
 
 from duplex.company import KNOWN, Company
 from duplex.mine import Mine
-from duplex.record import Record
+from duplex.record import NICK_LIMIT, Record
+from duplex.terminal.colours import Colours
 
 WELCOME = b"! welcome to room 5000: you are guest-1, 3 are here; /help lists the commands\n"
 JOINED = b"! joined 5000 as ann: key 00ff, offset 0, end %d, 3 are here\n"
@@ -130,3 +131,14 @@ def test_a_question_of_ours_waits_once(client: Client) -> None:
 def test_an_answer_to_what_was_not_asked_makes_nothing_to_be_sent(client: Client) -> None:
     client.is_sent(WELCOME + b"! not resumed: because\n" * 1000 + JOINED % 0, 0)
     assert len(client.parent.outgoing) < 1000
+
+
+def test_no_colours_are_remembered_but_those_of_nicks() -> None:
+    colours = Colours()
+    for number in range(5000):
+        colours.of(f"{number}" + "x" * 1000)
+        colours.of(f"n{number}")
+        colours.rename(f"n{number}", f"{number}" + "y" * 1000)
+        colours.of(f"m{number}")
+    assert len(colours._of) <= 1000
+    assert max(map(len, colours._of)) <= NICK_LIMIT
