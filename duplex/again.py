@@ -62,12 +62,11 @@ class Again:
             host = self._hosts[self._at]
             self._protection.calls(host.host)
             try:
-                sock = tcp.connect(host.host, host.port, self._timeout, report.signals)
-            except UnableToConnect:
+                sock, _ = tcp.connect(host.host, host.port, self._timeout, report.signals)
+            except (UnableToConnect, OSError):  # or no descriptor is free: it is tried again
                 continue
             except Interrupted:
                 raise Stopped from None
-            tcp.prepare(sock)
             try:
                 return sock, self._channel(sock, report)
             except handshake.Stopped:

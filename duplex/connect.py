@@ -80,10 +80,8 @@ def run(options: argparse.Namespace) -> int:
     signals = Signals()
     protected = protection.calling(options, signals)
     ahead = Ahead(verbatim=options.verbatim)
-    sock, at = _connected(hosts, options, signals, ahead)
+    sock, peer, at = _connected(hosts, options, signals, ahead)
     protected.calls(hosts[at].host)
-    peer = tcp.where(sock.getpeername())
-    tcp.prepare(sock)
     channel = _channel(sock, protected, signals)
     begun = f"connected to {peer}"
     say_status(f"{begun}, {channel.name}")
@@ -139,13 +137,13 @@ def _channel(sock: socket.socket, protected: Protection, signals: Signals) -> Ch
 
 def _connected(
     hosts: list[Target], options: argparse.Namespace, signals: Signals, ahead: Ahead
-) -> tuple[socket.socket, int]:
-    """To the first of the hosts that answers; which one that is."""
+) -> tuple[socket.socket, str, int]:
+    """To the first of the hosts that answers; where that is, and which one of them."""
     delay = BACKOFF
     while True:
         for at, host in enumerate(hosts):
             try:
-                return tcp.connect(host.host, host.port, options.timeout, signals), at
+                return *tcp.connect(host.host, host.port, options.timeout, signals), at
             except UnableToConnect as error:
                 if at + 1 < len(hosts):
                     say_status(f"{error}; trying {hosts[at + 1]}")

@@ -237,11 +237,12 @@ class Host:
         try:
             where = tcp.where(sock.getpeername()) if not operator else "this terminal"
             seat.take(where, state, number)
+            if not operator:
+                tcp.prepare(sock)
         except OSError:
             return EXIT_OK  # it has only looked whether somebody is there, and is gone
         channel = None
         if not operator:
-            tcp.prepare(sock)
             room.harden()
             try:
                 channel = shake_hands(sock, room.protection)

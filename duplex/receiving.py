@@ -168,12 +168,16 @@ class Receiving:
     def _until_end(self) -> str:
         if ending := self._take_or_refuse(b""):  # what came with the end of the handshake
             return ending
-        events = {**self._report.stops, self._sock.fileno(): select.POLLIN | select.POLLPRI}
+        fd = self._sock.fileno()
+        events = {**self._report.stops, fd: select.POLLIN | select.POLLPRI}
         while True:
             happened = wait(events | self._also_waited_for(), self._seconds())
             if happened.keys() & self._report.stops.keys():
                 return self._drain()
-            if happened.get(self._sock.fileno(), 0) & select.POLLPRI:
+            if happened.get(fd, 0) == select.POLLPRI:  # out of the stream: the parent's (halfclose)
+                events[fd] = select.POLLIN
+                continue
+            if happened.get(fd, 0) & select.POLLPRI:
                 self._receiver.urgent()
             if ending := self._one_read():
                 return ending

@@ -173,10 +173,11 @@ def invitation(address: Address, flag: str = "") -> str:
     return f"listening on {place}{reach}; join with: duplex connect {flag}{host} {port}"
 
 
-def connect(host: str, port: int, timeout: float, signals: Signals) -> socket.socket:
-    """A connection to the first address of `host` that answers, each within `timeout` seconds.
+def connect(host: str, port: int, timeout: float, signals: Signals) -> tuple[socket.socket, str]:
+    """A prepared connection to the first address of `host` that answers, and where that is.
 
-    Raises UnableToConnect with the last address's reason, or Interrupted.
+    Each address has `timeout` seconds. Raises UnableToConnect with the last address's reason, or
+    Interrupted.
     """
     signals.let_go()  # a name's look-up can take long, and no signal interrupts it
     try:
@@ -190,9 +191,14 @@ def connect(host: str, port: int, timeout: float, signals: Signals) -> socket.so
         sock = socket.socket(family, socket.SOCK_STREAM)
         error_number = _try(sock, address, time.monotonic() + timeout, signals)
         if error_number == 0:
-            if sock.getsockname() != sock.getpeername():
-                return sock
-            error_number = errno.ECONNREFUSED  # nobody is there: the port was free, and became ours
+            try:
+                peer = sock.getpeername()
+                prepare(sock)
+                if sock.getsockname() != peer:
+                    return sock, where(peer)
+                error_number = errno.ECONNREFUSED  # nobody is there: the free port became ours
+            except OSError:  # ENOTCONN, say: it has been reset again already
+                error_number = errno.ECONNRESET
         sock.close()
         reason = os.strerror(error_number)
     raise UnableToConnect(where((host, port)), reason)
@@ -214,7 +220,10 @@ def _try(sock: socket.socket, address: Address, deadline: float, signals: Signal
 
 
 def prepare(sock: socket.socket) -> None:
-    """Make a connected socket fit for a session: it does not block, wait to send, or hang on."""
+    """Make a connected socket fit for a session: it does not block, wait to send, or hang on.
+
+    Raises OSError if the connection is gone already.
+    """
     sock.setblocking(False)
     tcp = socket.IPPROTO_TCP
     sock.setsockopt(tcp, socket.TCP_NODELAY, 1)

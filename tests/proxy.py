@@ -17,6 +17,8 @@ class Proxy:
         self.cuts = 0
         self.most: int | None = None  # bytes until a cut, at most; None: no cuts
         self.refuses = False
+        self.resets_all = False  # whoever comes, at once
+        self.reset = 0  # how many that were
         self.resets = 0.5  # how likely a cut is a reset, and not an end in good order
         self._rng = rng
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -40,6 +42,11 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.resets_all:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+                self.reset += 1
+                continue
             if self.refuses:
                 client.close()
                 continue
