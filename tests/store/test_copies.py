@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from store_support import Committed, Host, Server, every_server
 from support import DEADLINE, DUPLEX, until
 
+from duplex import mirror
 from duplex.store.entry import length, said
 from duplex.store.errors import Diverged, Gap, OtherRoom
 from duplex.store.position import Position
@@ -291,3 +293,24 @@ def test_a_log_with_a_hole_is_read_from_its_first_record(tmp_path: Path) -> None
         [*DUPLEX, "log", "--utc", str(log)], capture_output=True, timeout=DEADLINE
     )
     assert done.stdout == b"2026-11-24T18:21:16.102Z <ann> hello\n"
+
+
+def test_a_store_that_refuses_to_be_read_is_told_once(
+    server: Server, start_host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = start_host(server, "one")
+    host.settled()
+    host.kill()
+    told: list[str] = []
+    copying = host.make_mirror()
+    monkeypatch.setattr(copying, "_tell", told.append)
+    monkeypatch.setattr(mirror, "AGAIN", 0)
+    client = server.address().connect()
+    client.execute_command("ACL", "SETUSER", "default", "-xread")
+    for _ in range(3):
+        copying.go_on(wait=0)
+    assert len(told) == 1
+    assert re.fullmatch("the store refuses: .*xread.*; trying again", told[0], re.IGNORECASE)
+    client.execute_command("ACL", "SETUSER", "default", "+xread")
+    copying.go_on(wait=0)
+    assert len(told) == 1

@@ -496,3 +496,11 @@ def test_root_keeps_a_host_as_nobody(
     site.start()
     site.client().sees("<ann> without its mirror")
     assert site.end() == 0
+
+
+def test_changes_of_nick_count_as_what_they_make_the_room_do(rooms: Rooms) -> None:
+    site = rooms.open("--rate", "0.1")
+    ann = site.client("ann")
+    ann.say(*(f"/nick ⓐⓝⓝ{number}" for number in range(40)))
+    ann.sees("! slowly: 0.1 lines a second; all will be said")
+    assert sum(" is now " in event for event in site.events()) <= 1 + 10
