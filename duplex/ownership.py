@@ -25,7 +25,8 @@ _ROOT = 0
 def is_roots_alone(path: str) -> bool:
     """Whether nobody but root can have put there what lies at `path`, or on the way to it."""
     directory = os.path.dirname(os.path.abspath(path))
-    return all(_is_safe(one) for one in {directory, os.path.realpath(directory)})
+    itself = os.path.dirname(os.path.realpath(path))  # where its companions are, too
+    return all(_is_safe(one) for one in {directory, os.path.realpath(directory), itself})
 
 
 def _is_safe(directory: str) -> bool:

@@ -251,6 +251,21 @@ def test_nothing_of_roots_is_given_to_who_has_linked_it(roots: Roots, nobodys: P
     assert secret.read_text() == ""
 
 
+def test_what_others_have_put_beside_the_target_of_roots_link_is_not_opened_as_root(
+    roots: Roots, nobodys: Path
+) -> None:
+    """The key of a transcript lies beside the file itself, whatever link leads to it."""
+    precious = roots.directory / "precious"
+    precious.write_text("short")
+    os.symlink(nobodys / "real.log", roots.directory / "t.log")
+    os.symlink(precious, nobodys / "real.log.key")
+    host = roots.start("--log", "t.log")
+    assert host.status() == 1
+    assert host.err.count("\n") == 1
+    assert precious.read_text() == "short"
+    assert precious.stat().st_uid == 0
+
+
 def test_in_a_directory_of_the_users_it_opens_what_the_user_can(
     roots: Roots, nobodys: Path
 ) -> None:
@@ -274,6 +289,8 @@ def test_where_root_alone_can_put_something(roots: Roots, nobodys: Path) -> None
     assert not ownership.is_roots_alone(str(mine / "theirs" / "t.log"))
     os.symlink(mine, nobodys / "roots")
     assert not ownership.is_roots_alone(str(nobodys / "roots" / "t.log"))
+    os.symlink(nobodys / "real.log", mine / "link.log")
+    assert not ownership.is_roots_alone(str(mine / "link.log"))
     mine.chmod(0o777)
     assert not ownership.is_roots_alone(str(mine / "t.log"))
 
