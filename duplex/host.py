@@ -66,6 +66,7 @@ KILLING = 2.0  # s for who was killed to end; one in a frozen cgroup does when i
 NICE = 5  # of members, so that the host accepts and reaps in time
 # What a screen ends with when its operator leaves, by a word or a key, or is told to by a signal.
 LEFT = (EXIT_OK, *(EXIT_SIGNAL + n for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)))
+_STDOUT = 1
 OPERATOR = ""  # for an address: it has none
 READY = (arrival, delivery, orders, text)  # what members need is imported once, here
 
@@ -300,6 +301,9 @@ class Host:
                     say_status(f"the operator's client {how}: the room goes on without")
                     return
                 self._failed = True
+                if wait({_STDOUT: select.POLLOUT}, 0):  # its input line is still there
+                    with suppress(OSError):
+                        os.write(_STDOUT, b"\r\x1b[J")
                 say_status(f"the screen {how}: the room closes")
             self._closing = self._closing or "the room closed"
         elif not self._closing and not self._helpers.ended(kind, how):

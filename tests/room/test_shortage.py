@@ -21,7 +21,7 @@ from support import ROOM, Duo, Program, children, needs, port_of, until
 from duplex.room import DESCRIPTORS
 
 OpenRoom = Callable[..., Room]
-NOBODY = 65534
+ORDINARY = 61_002  # a user, of whom nothing else runs here
 NO_PROCESS = "no process can be made: Resource temporarily unavailable"
 
 
@@ -31,8 +31,8 @@ class Ordinarys:
     def __init__(self, directory: Path, *args: str) -> None:
         self._as = []
         if os.geteuid() == 0:
-            os.chown(directory, NOBODY, NOBODY)
-            ids = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+            os.chown(directory, ORDINARY, ORDINARY)
+            ids = [f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups"]
             reads = [f"--{which}-caps=+dac_read_search" for which in ("inh", "ambient")]
             self._as = [needs("setpriv"), *ids, *reads]  # root's Python, too
         command = [*self._as, *ROOM, "0", "--plain", *args]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from room_support import Client, Room, within
-from support import ROOM, Duo, alive, children, port_bound_by, records, until
+from support import ROOM, Duo, accepts, alive, children, free_port, records, until
 
 from duplex.transcript import LOCK_WAIT, Transcript
 
@@ -104,6 +104,53 @@ def test_a_room_ends_though_a_member_stands_still_with_the_transcript(stopping: 
     assert stopping.host.status() == 0
     assert bob.reads_to_the_end()[-1].endswith("* the room closed")
     assert stopping.events()[-1] == "the room closed"
+
+
+# The same in a frozen cgroup (version 1), where a killed process ends when it is thawed.
+FROZEN = """\
+import os
+from duplex import cli, host, transcript
+host.CLOSING = host.CLOSING_LOCKED = host.KILLING = 0.5
+write = transcript.Transcript.write
+def write_and_freeze(self, records):
+    end = write(self, records)
+    if b"> stop here" in records:
+        for name, text in (("tasks", str(os.getpid())), ("freezer.state", "FROZEN")):
+            with open(f"{group}/{{name}}", "w") as file:
+                file.write(text)
+    return end
+transcript.Transcript.write = write_and_freeze
+transcript.LOCK_WAIT = 0.5
+raise SystemExit(cli.main())
+"""
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    group = Path(f"/sys/fs/cgroup/freezer/duplex-test-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"there is no freezer to be had: {error}")
+    yield group
+    (group / "freezer.state").write_text("THAWED")
+    until(lambda: not (group / "tasks").read_text())
+    group.rmdir()
+
+
+def test_a_room_ends_though_a_frozen_member_has_its_transcript(
+    freezer: Path, patched: Callable[[str], Room]
+) -> None:
+    room = patched(FROZEN.format(group=freezer))
+    ann, bob = room.enter("ann", "bob")
+    ann.say("stop here")
+    until(lambda: "FROZEN" in (freezer / "freezer.state").read_text())
+    bob.say("hello")
+    bob.sees(f"! not recorded: {HELD}")
+    os.kill(room.host.pid, signal.SIGTERM)
+    within(5, bob.reads_to_the_end)
+    within(5, room.host.status)
+    assert room.host.status() == 0
 
 
 def test_a_member_that_stands_still_with_nothing_in_its_hands_is_left_alone(
@@ -203,10 +250,11 @@ def test_a_room_does_not_wait_for_who_reads_what_it_tells(
     duo: Duo, make: Callable[[], tuple[int, int]]
 ) -> None:
     ours, theirs = make()
-    host = duo.start([*ROOM, "0", "--plain"], "room", stderr=theirs)
+    port = free_port()  # it cannot tell which
+    host = duo.start([*ROOM, str(port), "--plain"], "room", stderr=theirs)
     os.close(theirs)
     try:
-        port = port_bound_by(host)
+        until(lambda: accepts(port))
         ann, bob = (Client(port) for _ in range(2))
         ann.sees("entered the room")
         bob.sees("entered the room")
