@@ -26,28 +26,26 @@ from duplex.departures import Departures
 from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, DuplexError, UnableToFork, say_status
 from duplex.flusher import flush
 from duplex.gate import Gate
-from duplex.handshake import shake_hands
 from duplex.helpers import FAILURES, Helpers
-from duplex.member import LACKS, Member
+from duplex.life import Life
+from duplex.member import Member
 from duplex.notices import Notices
 from duplex.process import (
     EXIT_UNSERVED,
     EXIT_WRONG_CODE,
     Signals,
     close_all_but,
-    close_kept_open,
     how_it_ended,
     prepare_to_die_with_parent,
     spawn,
     wait,
 )
 from duplex.receiving import KEPT_BY_MALLOC
-from duplex.reception import Reception, unserved, want
+from duplex.reception import Reception
 from duplex.rehearsal import rehearse
 from duplex.sign import Sign
 from duplex.startups import Startups
 from duplex.watch import Watch
-from duplex.wire import HandshakeError, WrongCode
 from duplex.wishes import Wishes
 
 TYPE_CHECKING = False
@@ -56,14 +54,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from duplex.room import Room
-    from duplex.transcript import Transcript
-    from duplex.wire import Channel
 
 CLOSING = 5.0  # s for every client to get the last records
 CLOSING_LOCKED = 3.0  # s for the transcript's lock to be had, for the end to be recorded
 HELD_WHILE_CLOSING = 0.5  # s that who stands still may hold it meanwhile
 KILLING = 2.0  # s for who was killed to end; one in a frozen cgroup does when it is thawed
-NICE = 5  # of members, so that the host accepts and reaps in time
 # What a screen ends with when its operator leaves, by a word or a key, or is told to by a signal.
 LEFT = (EXIT_OK, *(EXIT_SIGNAL + n for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)))
 _STDOUT = 1
@@ -204,58 +199,10 @@ class Host:
         self._room.page.members = len(self._members)
 
     def _be_a_member(self, sock: socket.socket, index: int, operator: bool) -> int:
-        """Only the member runs this: let go of what is the host's, then serve."""
-        seat = self._room.page.seat(index)
-        channels: list[Channel] = []
-        try:
-            transcript = self._room.transcript.reopen()
-            room = self._room
-            kept = sock.fileno(), transcript.fd, room.page.fd, room.bell.fd
-            self._become(set(kept))
-            close_kept_open()
-            return self._serve(sock, transcript, seat, channels, operator)
-        except LACKS as error:
-            seat.end(page.LOST, want(error))
-            line = f"! {unserved(error)}\n".encode()
-            with suppress(OSError):
-                sock.setblocking(False)
-                sock.send(channels[0].sender.send(line) if channels else line)
-                sock.shutdown(socket.SHUT_WR)
-            return EXIT_UNSERVED
-
-    def _serve(
-        self,
-        sock: socket.socket,
-        transcript: Transcript,
-        seat: page.Seat,
-        channels: list[Channel],
-        operator: bool,
-    ) -> int:
-        """Its client's channel is told by `channels`, once there is one."""
-        room, number = self._room, self._joined
-        os.nice(NICE)
-        state = page.COMING if operator else page.SHAKING
-        try:
-            where = tcp.where(sock.getpeername()) if not operator else "this terminal"
-            seat.take(where, state, number)
-            if not operator:
-                tcp.prepare(sock)
-        except OSError:
-            return EXIT_OK  # it has only looked whether somebody is there, and is gone
-        channel = None
-        if not operator:
-            room.harden()
-            try:
-                channel = shake_hands(sock, room.protection)
-            except WrongCode:
-                return EXIT_WRONG_CODE
-            except HandshakeError:
-                return EXIT_OK  # it has been told why, and nobody else has seen it
-            seat.state = page.COMING
-        if channel:
-            channels.append(channel)
-        of_room = room, transcript, sock, seat, number
-        return self.member(*of_room, channel=channel, operator=operator).run()
+        """Only the member runs this."""
+        kept = {sock.fileno(), self._room.page.fd, self._room.bell.fd}
+        life = Life(self._room, sock, self._room.page.seat(index), self._joined, operator)
+        return life.run(self.member, lambda fd: self._become({*kept, fd}))
 
     def _become(self, kept: set[int]) -> None:
         """The signals stay blocked as they are over a fork: the host decides when this ends."""
