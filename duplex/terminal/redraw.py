@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # A window that is drawn larger has many sizes, one after another, and each is only true when it is
 # the last one for now: tmux tells a new size up to 250 ms after it has cut the rows.
 SETTLE = 0.3  # s without another size, until all is drawn again
-_MULTIPLEXERS = ("tmux", "screen")  # the names of terminals begin so in these
 
 
 class Redrawing(Application[None]):
@@ -80,7 +79,10 @@ class _Renderer(Renderer):
 
     def __init__(self, former: Renderer) -> None:
         super().__init__(former.style, former.output)
-        self._goes_down = _counts_empty_rows()
+        # Where tmux cuts rows anew it pushes others out at the top, though there are empty ones
+        # below; and what has gone into its scrollback nobody can erase. So the bar is kept in the
+        # last row there.
+        self._goes_down = _is_tmux()
         self._at_bottom = False
 
     @property
@@ -125,19 +127,18 @@ class _Renderer(Renderer):
 
 def _cuts_rows_anew() -> bool:
     """Whether this terminal does. Nearly all do; these are known not to."""
-    term = os.environ.get("TERM", "")
-    if term.startswith(_MULTIPLEXERS):
+    if _is_tmux():
         return True
-    return not (os.environ.get("XTERM_VERSION") or term == "linux" or term.startswith("st-"))
+    term = os.environ.get("TERM", "")
+    others = os.environ.get("XTERM_VERSION") or os.environ.get("STY")  # xterm, GNU screen
+    return not (others or term == "linux" or term.startswith("st-"))
 
 
-def _counts_empty_rows() -> bool:
-    """Whether rows that are cut anew push others out, though there are empty ones below.
-
-    tmux does, and what has gone into its scrollback nobody can erase. So there the bar is kept in
-    the last row.
-    """
-    return os.environ.get("TERM", "").startswith(_MULTIPLEXERS)
+def _is_tmux() -> bool:
+    """Also on another machine: GNU screen has its name for terminals, and says more here."""
+    term = os.environ.get("TERM", "")
+    is_screen = term.startswith("screen") and os.environ.get("STY")
+    return bool(os.environ.get("TMUX")) or (term.startswith(("tmux", "screen")) and not is_screen)
 
 
 def _row_of(cursor: Point, screen: Screen, columns: int, is_seen: Callable[[Char], bool]) -> int:
