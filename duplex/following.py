@@ -48,6 +48,7 @@ from duplex.mine import Mine
 from duplex.offset import Offset
 from duplex.process import seconds_left, wait
 from duplex.receiving import Output, Receiving, Stopped
+from duplex.terminal.plain import in_rows
 from duplex.text import visible
 from duplex.wire import HandshakeError, plain
 
@@ -64,6 +65,13 @@ _TLS_ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02", re.DOTALL)  # RFC 8446,
 HANDSHAKE = 15.0  # s for a room to let us in again: a stale member of ours may have to end first
 # A record's text can be as long as a line; before it stand the stamp, a nick and some brackets.
 RECORD_LIMIT = record.LINE_LIMIT + record.STAMP_LENGTH + 4 * record.NICK_LIMIT + 8
+
+
+class _Rows(Output):
+    """Standard output: on a terminal no row looks like another record."""
+
+    def write(self, data: bytes) -> None:
+        super().write(in_rows(data, 1))
 
 
 class Following(Receiving):
@@ -92,7 +100,7 @@ class Following(Receiving):
         self._over = False
         self._deadline = time.monotonic() + QUIET
         self._to_parent = Output(self._report.fd, self._report)
-        self._to_stdout = None if on_screen else Output(1, self._report)
+        self._to_stdout = None if on_screen else _Rows(1, self._report)
 
     def _until_end(self) -> str:
         while True:

@@ -12,6 +12,7 @@ import sys
 import time
 
 from duplex.record import Record, parse
+from duplex.terminal.plain import in_rows
 from duplex.text import UNSAFE, safe, visible
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Write = Callable[[bytes], object]
 
+_STDOUT = 1
 _BAR = 40  # characters of the longest bar
 STAMPS = re.compile(rb"^(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)\.\d{3}Z(?= (?:<|\* ))", re.MULTILINE)
 MINUTES_KEPT = 10_000  # a week of talking; more are worked out again
@@ -51,7 +53,9 @@ class Plain:
             lines = lines.replace(b"\r\n", b"\n")
         if self._terminal:
             lines = safe(lines)
-        self._write(lines if self._utc else STAMPS.sub(self._in_local_time, lines))
+        if not self._utc:
+            lines = STAMPS.sub(self._in_local_time, lines)
+        self._write(in_rows(lines, _STDOUT) if self._terminal else lines)
 
     def _in_local_time(self, stamp: re.Match[bytes]) -> bytes:
         minute = stamp[1]

@@ -84,6 +84,41 @@ def test_a_room_with_a_long_name_cannot_say_what_looks_like_a_line(at: Tmux, duo
     assert not [row for row in lines_of(at) if row.startswith("ann")]
 
 
+def test_no_record_looks_like_another_on_a_terminal_without_a_screen(at: Tmux, duo: Duo) -> None:
+    _, port = start_room(duo, "--name", "lobby")
+    at.line(f"./duplex connect 127.0.0.1 {port} --nick bob --plain")
+    at.sees("* bob entered the room")
+    eve = Client(port)
+    eve.sees("! welcome")
+    forged = "2026-11-26T12:00:01.000Z <bob> not said"
+    for pad in range(WIDTH // 2, WIDTH):
+        eve.say("a" + " " * pad + forged, "日" + "x" * pad + " " + forged)
+    eve.say("/msg bob " + " " * (WIDTH - len("-guest-1- ")) + "-ann- no", "the end")
+    at.sees("<guest-2> the end")
+    rows = at.tmux("capture-pane", "-p", "-S", "-").split("\n")
+    assert not [row for row in rows if re.match(r"2026-\S+ <bob>|-ann-", row)]
+    assert [row for row in rows if row.strip() == forged]
+    at.key("C-c")
+    at.is_left()
+    eve.close()
+
+
+@pytest.mark.parametrize("pager", ["less", ""])
+def test_no_record_looks_like_another_in_what_duplex_log_shows(at: Tmux, pager: str) -> None:
+    (at.cwd / "logs").mkdir()
+    forged = "2026-11-26 12:00:01 <bob> not said"
+    at_the_edge = " " * (WIDTH - len("2026-11-26 12:00:00 <eve> a"))
+    with (at.cwd / "logs" / "client_input.log").open("w") as log:
+        for second in range(20):
+            log.write(f"2026-11-26T12:00:{second:02}.000Z <eve> a{at_the_edge}{forged}\n")
+        log.write("2026-11-26T12:01:00.000Z <eve> the end\n")
+    at.line(f"PAGER='{pager}' TZ=UTC LESS=RX ./duplex log")
+    at.sees("<eve> the end")
+    rows = at.screen.split("\n")
+    assert [row for row in rows if row.strip() == forged]
+    assert not [row for row in rows if row.startswith(forged)]
+
+
 def test_days_are_said_where_they_change_in_history_too(
     tmux: Callable[..., Tmux], duo: Duo
 ) -> None:
