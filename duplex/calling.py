@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 HOLD, ROUND_TRIPS = 0.15, 4  # s, and round trips besides, that a room has for its welcome
 HOLD_EXPLICIT = 5.0  # s, where --nick says that a room is expected
-CONFIRM = 0.5  # s, and round trips besides, in which what was said first may be refused
+CONFIRM = 1.5  # s, and round trips besides, in which what was said first may be refused
 HOLD_SCREEN = 0.5  # s at most, that a screen waits for it
 
 UNKNOWN, GUESSED, PAIR, GUEST, ROOM = "unknown", "guessed", "pair", "guest", "room"

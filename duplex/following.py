@@ -130,6 +130,13 @@ class Following(Receiving):
         return {self._relay.fd: select.POLLIN} if self._relay else {}
 
     def _one_read(self) -> str:
+        return self._looked_around() or super()._one_read()
+
+    def _on_time(self) -> str:
+        return self._looked_around() or super()._on_time()
+
+    def _looked_around(self) -> str:
+        """What has become of the relay, and of the time; the report of how it ended, or ""."""
         if self._relay and self._relay.ended(0):
             status, self._relay = self._relay.status, None
             if status != EXIT_OK:  # what it was given may not have been sent
@@ -139,7 +146,7 @@ class Following(Receiving):
             if self._in_room:
                 return ".lost the room does not let us in"
             self._begin()
-        return super()._one_read()
+        return ""
 
     def _take_said(self, said: bytes) -> str:
         if self._greeting is not None:

@@ -6,9 +6,9 @@ TCP tells neither: the FIN is the same. So one byte is sent as urgent data. A ho
 the connection open any more answers data with a reset (RFC 1122, 4.2.2.13). A program that has it
 open does not see the byte, because urgent data are not part of the stream unless it wants them
 there (SO_OOBINLINE: telnet, which ends with its peer's half, and duplex, which lets go of that
-before it shuts its own). And when that program ends with the byte unread, its kernel sends the
-reset then. A proxy in between swallows the byte: then the peer seems to be there until something
-is said to it.
+before it shuts its own). When such a program ends with the byte unread, its kernel sends the reset
+then; duplex, whose receiver sees that it is asked, has it sent in any case. A proxy in between
+swallows the byte: then the peer seems to be there until something is said to it.
 
 Knows the sockets' options for that, and nothing of what is said.
 """
@@ -21,13 +21,10 @@ import struct
 import time
 from contextlib import suppress
 
-from duplex.process import wait
 from duplex.tcp import is_closed, is_tcp, round_trip
 
 GRACE, ROUND_TRIPS = 0.3, 4  # s, and round trips besides, for the reset to come
-_BYTE = (
-    b"\0"  # nothing is to be seen of it where something on the way makes it a part of the stream
-)
+_BYTE = b"\0"  # shows as nothing where something on the way makes it a part of the stream
 _ABORT = struct.pack("ii", 1, 0)  # struct linger: a close sends a reset, socket(7)
 
 
@@ -74,11 +71,6 @@ def shut(sock: socket.socket) -> None:
     if is_tcp(sock):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 0)
     sock.shutdown(socket.SHUT_WR)
-
-
-def is_asked(sock: socket.socket) -> bool:
-    """Whether the peer has asked, and waits for an answer."""
-    return bool(wait({sock.fileno(): select.POLLPRI}, 0).get(sock.fileno(), 0) & select.POLLPRI)
 
 
 def abort(sock: socket.socket) -> None:

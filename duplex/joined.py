@@ -18,8 +18,9 @@ from duplex.answers import taken_apart
 from duplex.ending import Ending
 from duplex.errors import EXIT_FAILURE, EXIT_OK
 from duplex.outbox import Disagreement
+from duplex.parting import ACK_EVERY, FLUSH
 from duplex.resuming import AWAY, LIVE, Resuming
-from duplex.talk import ACK_EVERY, CHUNK, FLUSH
+from duplex.talk import CHUNK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

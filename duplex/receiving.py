@@ -10,6 +10,7 @@ What it tells its parent through the report pipe, a line each:
     !not recorded: …           a warning for the user
     .stranger HEX WHY          it speaks something else; HEX is what it is to be told, in the clear
     .left  .bye                the peer shut its half in good order; said bye
+    .asked                     it asks whether somebody is still here (halfclose.py)
     .answer HEX                bytes that the peer's program waits for: Receiver.take_answer
     .lost REASON               the connection broke, or was cut off without a proper end
     .tampered REASON           what came cannot be what the peer has sent
@@ -152,6 +153,7 @@ class Receiving:
         self._report = report
         self._verbatim = verbatim
         self._showing = True
+        self._urgent = select.POLLPRI  # what to wait for besides what can be read
         self._bye_at = 0.0  # when the last line, `bye`, ends the talk if nothing comes; monotonic
 
     def run(self) -> int:
@@ -168,19 +170,26 @@ class Receiving:
     def _until_end(self) -> str:
         if ending := self._take_or_refuse(b""):  # what came with the end of the handshake
             return ending
-        fd = self._sock.fileno()
-        events = {**self._report.stops, fd: select.POLLIN | select.POLLPRI}
+        stops = self._report.stops
         while True:
+            events = {**stops, self._sock.fileno(): select.POLLIN | self._urgent}
             happened = wait(events | self._also_waited_for(), self._seconds())
-            if happened.keys() & self._report.stops.keys():
+            if happened.keys() & stops.keys():
                 return self._drain()
-            if happened.get(fd, 0) == select.POLLPRI:  # out of the stream: the parent's (halfclose)
-                events[fd] = select.POLLIN
-                continue
-            if happened.get(fd, 0) & select.POLLPRI:
-                self._receiver.urgent()
-            if ending := self._one_read():
+            on_socket = happened.get(self._sock.fileno(), 0)
+            if on_socket & self._urgent:
+                self._on_urgent()
+            # Where nothing is there, no attempt to read: it would pass over what is urgent.
+            if ending := self._one_read() if on_socket & ~select.POLLPRI else self._on_time():
                 return ending
+
+    def _on_urgent(self) -> None:
+        """In the stream it is telnet's; where we have shut our half, a question (halfclose.py)."""
+        self._urgent = 0  # until something is read: it would be told again and again
+        if self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE):
+            self._receiver.urgent()
+        else:
+            self._report.tell(".asked")
 
     def _seconds(self) -> float | None:
         """How long to wait for the peer before a look at the clock."""
@@ -200,17 +209,22 @@ class Receiving:
         self._end(cut_off=True)
         return ".stopped"
 
+    def _on_time(self) -> str:
+        """Nothing has come for as long as `_seconds` said; the report of how it ended, or ""."""
+        return ".bye" if self._bye_at and not seconds_left(self._bye_at) else ""
+
     def _one_read(self) -> str:
         """Read once and deliver; the report of how it ended, or "" to go on."""
         try:
             data = self._sock.recv(CHUNK)
         except BlockingIOError:
-            return ".bye" if self._bye_at and not seconds_left(self._bye_at) else ""
+            return ""
         except OSError as error:
             self._end(cut_off=True)
             if self._bye_at:
                 return ".bye"
             return f".lost {reason_of(error)}"
+        self._urgent = select.POLLPRI
         if not data and self._bye_at:
             return ".bye"
         if not data and not self._receiver.ended:

@@ -16,14 +16,14 @@ import signal
 import socket
 import time
 
-from duplex import leftover, record, words
+from duplex import record, words
 from duplex.ending import Ending
 from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, reason_of, say_status
-from duplex.halfclose import HalfClosed, abort, is_asked, shut
-from duplex.process import Child, Signals, close_all_but, fork, unblock_signals, wait
+from duplex.parting import ACK_EVERY, Parting
+from duplex.process import Signals, close_all_but, fork, unblock_signals, wait
 from duplex.recording import Recording
 from duplex.stdio import EXIT_PIPE
-from duplex.tcp import CHECK_EVERY, Pulse, is_closed, unacknowledged
+from duplex.tcp import CHECK_EVERY
 from duplex.wire import plain
 
 TYPE_CHECKING = False
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
     from duplex.transcript import Transcript
     from duplex.wire import Channel
 
-FLUSH = 2.0  # s to get rid of what is still to be sent, once this side ends
-LINGER = 0.5  # s for the peer to end, too, once all is sent: what it says meanwhile is recorded
-STOP = 1.0  # s for the child to end when it is told to, before it is killed
-ACK_EVERY = 0.01  # s between two looks whether the last bytes are acknowledged
 CHUNK = 64 * 1024  # bytes a read
 
 _STDIN, _STDOUT = 0, 1
@@ -53,7 +49,7 @@ def begin(text: str, channel: Channel, transcript: Transcript | None) -> None:
         transcript.append_now(lambda at: record.event(text, at))
 
 
-class Talk:
+class Talk(Parting):
     """One connection, from the fork to the end of both processes."""
 
     def __init__(
@@ -65,44 +61,17 @@ class Talk:
         signals: Signals,
         transcript: Transcript | None,
     ) -> None:
-        self.sock = sock
+        super().__init__(sock, channel.sender, options, signals, transcript)
         self.channel_name = channel.name
         self.address = address  # the peer's, as people write it
-        self.peer: str = options.peer
         self.started = time.monotonic()
-        self.signals = signals
-        self.ending: Ending | None = None
-        self.sending = True  # stdin, or the screen, may still bring something
-        self.outgoing = b""  # bytes for the wire that the kernel has not taken yet
-        self._answer = b""  # what the peer's program waits for, to be sent between two lines
-        self._between_lines = True  # what was given to the Sender ended a line
-        self.report_fd = -1
         self._verbatim: bool = options.verbatim
-        self.by_hand = os.isatty(_STDIN)  # a person sits here
-        self._typed = words.Typed(options.verbatim, self.by_hand)
-        self._out = sock  # what is said goes here
-        self._sender = channel.sender
         self._receiver = channel.receiver  # the child's, and until the fork
-        self._recording = Recording(transcript, self.tell)
         self._mine = plain.Receiver() if options.both else None  # what we say, as a record has it
-        self._pulse = Pulse(sock)
-        self._next_check = 0.0
         self._has_said = False  # something was read from stdin, or the screen
-        self._said_end = False  # the Sender has been told that no more is said
-        self._end_length = 0  # bytes that this takes: the last ones outgoing
-        self._shut = False  # our half of the connection is
-        self._hearing = True  # the peer may still say something
-        self._broken = False  # the connection is: nothing more gets through
-        self._reports = True  # the report pipe is open: the child lives
         self._unread_report = b""
         self.unconfirmed = b""  # lines said that may still be refused: they are not shown as said
         self._ahead = b""  # what was typed while nobody was there
-        self._keeps = getattr(options, "keep", False)
-        self.half: HalfClosed | None = None  # once the peer says no more, where a person sits
-        self._ended_by = b""  # the word that has ended it
-        self._unsaid = b""  # what stood after that
-        self._child: Child
-        self._screen: Screen | None = None
         self._on_screen = (
             self.by_hand
             and os.isatty(_STDOUT)
@@ -238,53 +207,6 @@ class Talk:
         self._unread_report = lines.pop()
         return b"".join(map(self._on_line, lines))
 
-    def pump(self) -> None:
-        """Give the kernel what it takes of what is outgoing; shut our half when all is said."""
-        try:
-            while not self._broken and (self.outgoing or self._take_more()):
-                self.outgoing = self.outgoing[self._out.send(self.outgoing) :]
-            if not self.sending and not self._shut and self._may_shut():
-                if self._say_end():
-                    self.pump()
-                    return
-                self._shut = True
-                shut(self._out)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.ENOTCONN):
-                self._lost(reason_of(error))
-                return
-            self._on_broken()
-
-    def due(self) -> float | None:
-        """Seconds until `look` is to be called, if nothing else happens; None: whenever."""
-        return self.half.seconds if self.half else None
-
-    def look(self) -> None:
-        """See what has come of the peer, and what time has brought."""
-        self.check_pulse()
-        if self.half:
-            self._look_at_half(self.half)
-        elif not self._hearing:
-            self._after_the_peer_left()
-
-    def check_pulse(self) -> None:
-        """Notice a dead peer: looks every CHECK_EVERY seconds, however often it is called."""
-        now = time.monotonic()
-        if now < self._next_check:
-            return
-        self._next_check = now + CHECK_EVERY
-        try:
-            if self.under_way():
-                self._pulse.check()
-        except OSError as error:
-            self._lost(reason_of(error))
-
-    def under_way(self) -> int:
-        """Bytes said that the peer has not acknowledged."""
-        return len(self.outgoing) + unacknowledged(self.sock)
-
     def tell(self, text: str) -> None:
         """Tell the user something, in one line, wherever he is looking."""
         if self._screen and self._screen.running:
@@ -333,28 +255,6 @@ class Talk:
             self._read_stdin()
         self.look()
 
-    def _look_at_half(self, half: HalfClosed) -> None:
-        """The peer says no more: has it left altogether, has this side, too, said its last?"""
-        if half.left:
-            text, count = f"{self.peer} left", half.lost(self.under_way())
-            if count:
-                text += f"; {count} bytes were not acknowledged"
-            self._end(Ending(EXIT_FAILURE if count else EXIT_OK, text))
-        elif self._shut and not self.under_way():
-            self._end(Ending(EXIT_OK, f"{self.peer} left"))
-        elif half.seconds == 0:
-            half.told = True
-            text = f"{self.peer} says no more"
-            self._recording.record_now(lambda at: record.event(text, at))
-            self.tell(f"{text} (you still can)" if self.sending else text)
-
-    def _after_the_peer_left(self) -> None:
-        """It has said its last: is all of ours there, or can it not get there any more?"""
-        if is_closed(self.sock) and self.under_way():
-            self._lost(os.strerror(errno.ECONNRESET))
-        elif is_closed(self.sock) or (self._shut and not self.under_way()):
-            self._end(Ending(EXIT_OK, "", told=False))  # that it left has been told
-
     def _echo(self, lines: bytes) -> None:
         """What is said here is shown, where the terminal does not do that."""
         if self._screen and lines:
@@ -376,47 +276,13 @@ class Talk:
     def _send(self, data: bytes) -> None:
         if self._mine is not None:
             self._record_own(self._mine.receive(data))
-        if self._answer and (end := data.find(b"\n") + 1):
-            self.outgoing += self._sender.send(data[:end]) + self._answer
-            self._answer, data = b"", data[end:]
-        self.outgoing += self._sender.send(data)
-        if data:
-            self._between_lines = data.endswith(b"\n")
-        self.pump()
+        self.give(data)
         if self._typed.word:
             self._leave_by(self._typed.word, self._typed.rest)
 
     def _takes_input(self) -> bool:
         """Whether stdin is to be read; who sits here can end it when all is said, too."""
         return (self.sending or (self.by_hand and not self.ending)) and not self._broken
-
-    def _may_shut(self) -> bool:
-        """Whether the end of what is typed is the end of what is sent."""
-        return True
-
-    def _take_more(self) -> bool:
-        """Make more outgoing, if there is any: an answer of the child's, between two lines."""
-        if not self._answer or not self._between_lines or self._shut:
-            return False
-        self.outgoing, self._answer = self._answer, b""
-        return True
-
-    def _say_end(self) -> bool:
-        """Have the channel mark the end, once; whether there is something to be sent for that."""
-        if not self._said_end and not self._broken:
-            self._said_end = True
-            end = self._sender.end()
-            self._end_length = len(end)
-            self.outgoing += end
-        return bool(self.outgoing)
-
-    def _on_broken(self) -> None:
-        """Nothing more can be sent: the reason went to the child, whose report is on its way."""
-        self._broken = True
-        if self.half:
-            self._look_at_half(self.half)
-        elif not self._hearing:
-            self._lost(os.strerror(errno.ECONNRESET))
 
     def _read_channel(self) -> bytes:
         return os.read(self.report_fd, CHUNK)
@@ -444,6 +310,9 @@ class Talk:
         if word == "stranger":
             self._turn_away(*reason.split(" ", 1))
             return  # the child hears it out, so that it reads the answer
+        if word == "asked":
+            self._asked = True
+            return
         if word in ("left", "bye"):
             self._peer_left(said_bye=word == "bye")
         elif word == "lost":
@@ -469,105 +338,7 @@ class Talk:
         self.outgoing += self._sender.send(bytes.fromhex(reply))
         self._end(ending)
 
-    def _peer_left(self, said_bye: bool) -> None:
-        """It has no more to say. Who sits here may have, a pipe goes on; who serves others ends."""
-        ending = Ending(EXIT_OK, f"{self.peer} left")
-        if said_bye:
-            self._end(ending)
-        elif self.by_hand and os.isatty(_STDOUT) and not self.ending:
-            self.half = HalfClosed(self.sock)
-        elif self.by_hand or self._keeps:
-            self._end(ending)
-        elif self.ending is None:
-            self._announce(ending)
-
-    def _child_ended(self) -> None:
-        """The report pipe has ended, and with it the child: as reported, or it has died."""
-        os.close(self.report_fd)
-        self._reports = False
-        if not self._child.ended(STOP):
-            self._child.kill()
-        if self._hearing:
-            self._hearing = False
-            text = f"the receiving process {self._child.how_it_ended()}"
-            self._end(Ending(EXIT_FAILURE, f"connection closed: {text}"))
-
-    def _lost(self, reason: str) -> None:
-        if self.half and self.half.left and reason == os.strerror(errno.ECONNRESET):
-            self._broken = True
-            self._look_at_half(self.half)
-            return
-        count = self.under_way()
-        self.outgoing = b""
-        self._broken = True
-        if not self._hearing and self._said_end and count <= self._end_length:
-            # It has left, and all that was said is there; only that this is the end is not.
-            self._end(Ending(EXIT_OK, "", told=False))
-            return
-        text = f"connection lost: {reason}; {count} bytes were not acknowledged"
-        self._end(Ending(EXIT_FAILURE, text))
-
-    def _leave(self, status: int, why: str = "") -> None:
-        self._end(Ending(status, f"this side left{why}", ours=True, told=False))
-
-    def _leave_by(self, word: bytes, rest: bytes) -> None:
-        """A word among what is said ends this side, and `rest` is not said."""
-        if not self.ending:
-            self._ended_by, self._unsaid = word, rest
-            self._leave(EXIT_OK)
-
-    def _end(self, ending: Ending) -> None:
-        """The first reason to end is the one that counts."""
-        self.ending = self.ending or ending
-
-    def _tell_not_sent(self, lines: bytes) -> None:
-        leftover.tell(lines, self.tell)
-
-    def _tell_unsent(self, ending: Ending) -> None:
-        """What was being typed, or is still in the pipe, when it ended."""
-        if self.by_hand:
-            draft = self._screen.take_draft() if self._screen else self._typed.take_tail()
-            self._tell_not_sent(self._unsaid + draft + leftover.typed(_STDIN))
-        elif self._ended_by and (count := leftover.count_lines(self._unsaid, _STDIN, self.signals)):
-            word = self._ended_by.decode()
-            self.tell(f"not sent: {count} after {word!r}; with --verbatim it is a word like others")
-            ending.status = ending.status or EXIT_FAILURE
-
     def _print(self, records: bytes) -> None:
         """Show what comes once the screen has been closed."""
         assert self._screen
         self._screen.show_late(records)
-
-    def _announce(self, ending: Ending) -> None:
-        if ending.told:
-            self.tell(ending.text)
-        if ending.text:
-            self._recording.record_now(lambda at: record.event(ending.text, at))
-
-    def _finish(self, ending: Ending) -> None:
-        """Send what is left, tell the peer by shutting our half, and let the child end."""
-        said_before = self._shut  # the peer knows that we say no more, not that we leave
-        deadline = time.monotonic() + FLUSH
-        self.sending = False
-        self.pump()
-        while self.under_way() and not is_closed(self.sock) and time.monotonic() < deadline:
-            self._turn(ACK_EVERY)
-        asked = False
-        deadline = time.monotonic() + LINGER
-        while self._hearing and not asked and time.monotonic() < deadline:
-            self._turn(ACK_EVERY)
-            asked = is_asked(self.sock)
-        stays = self._hearing and ending.ours  # the peer has not ended
-        if self._reports:
-            self._child.ask_to_end()
-        deadline = time.monotonic() + STOP
-        while self._reports and time.monotonic() < deadline:
-            self._turn(ACK_EVERY)
-        if self._reports:
-            self._child_ended()
-        self._announce(ending)
-        if stays and (asked or said_before) and not self.under_way():
-            abort(self.sock)
-        self.sock.close()
-        if self.half:
-            self.half.close()

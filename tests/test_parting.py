@@ -51,6 +51,8 @@ def test_who_says_no_more_can_still_end(pair: Pair, way: str) -> None:
     pair.connector.key("d")
     pair.connector.sees("you say no more")
     pair.listener.sees(NO_MORE)
+    pair.listener.line("an answer")  # after which nothing waits to be read on the other side
+    pair.connector.sees("server: an answer")
     pair.connector.line("too late")
     pair.connector.sees("not sent: too late")
     if way == "ctrl-d":

@@ -19,7 +19,7 @@ def room(duo: Duo) -> Room:
     return Room(duo)
 
 
-def run(room: Room, args: list[str], stdout: int) -> subprocess.CompletedProcess[str]:
+def run(args: list[str], stdout: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*DUPLEX, *args],
         stdout=stdout,
@@ -27,12 +27,7 @@ def run(room: Room, args: list[str], stdout: int) -> subprocess.CompletedProcess
         text=True,
         timeout=30,
         check=False,
-        env=environment(room),
     )
-
-
-def environment(room: Room) -> dict[str, str]:
-    return {**os.environ, "XDG_RUNTIME_DIR": str(room.runtime)}
 
 
 def fill(pipe: int) -> int:
@@ -57,7 +52,7 @@ def test_a_full_device_is_told_in_one_line(room: Room) -> None:
     room.enter("ann")
     with open("/dev/full", "wb") as full:
         for args in commands(room):
-            done = run(room, args, full.fileno())
+            done = run(args, full.fileno())
             assert done.returncode == 1, args
             assert done.stderr.count("\n") == 1, done.stderr
             assert done.stderr.endswith(": No space left on device\n")
@@ -68,7 +63,7 @@ def test_a_closed_pipe_ends_it_as_it_ends_other_programs(room: Room) -> None:
     for args in commands(room):
         reading, writing = os.pipe()
         os.close(reading)
-        done = run(room, args, writing)
+        done = run(args, writing)
         os.close(writing)
         assert (done.returncode, done.stderr) == (141, ""), args
 
@@ -76,12 +71,10 @@ def test_a_closed_pipe_ends_it_as_it_ends_other_programs(room: Room) -> None:
 def test_a_pipe_that_does_not_block_gets_everything(room: Room) -> None:
     room.enter("ann")
     for args in commands(room):
-        expected = read_by_a_reader(room, args)
+        expected = read_by_a_reader(args)
         reading, writing = os.pipe()
         filled = fill(writing)
-        program = subprocess.Popen(
-            [*DUPLEX, *args], stdout=writing, stderr=subprocess.PIPE, env=environment(room)
-        )
+        program = subprocess.Popen([*DUPLEX, *args], stdout=writing, stderr=subprocess.PIPE)
         os.close(writing)
         # It waits for room in its full output: then all of it comes.
         until(lambda p=program: waits(p.pid) or p.poll() is not None)
@@ -96,8 +89,8 @@ def test_a_pipe_that_does_not_block_gets_everything(room: Room) -> None:
         assert shown.count(b"\n") == expected.count(b"\n")
 
 
-def read_by_a_reader(room: Room, args: list[str]) -> bytes:
-    done = subprocess.run([*DUPLEX, *args], capture_output=True, check=True, env=environment(room))
+def read_by_a_reader(args: list[str]) -> bytes:
+    done = subprocess.run([*DUPLEX, *args], capture_output=True, check=True)
     return done.stdout
 
 

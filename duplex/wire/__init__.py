@@ -94,7 +94,7 @@ class Receiver:
         return data
 
     def urgent(self) -> None:
-        """Urgent data has come (tcp(7), MSG_OOB): only telnet sends any."""
+        """Urgent data has come into the stream (tcp(7), MSG_OOB): only telnet sends any there."""
         self._text.telnet = True
 
     def lines(self, said: bytes) -> bytes:
