@@ -13,6 +13,7 @@ from collections import deque
 
 from duplex import answers
 from duplex.bell import SAVED, WAKE_UPS
+from duplex.errors import TranscriptError
 from duplex.page import CLOSING, MEMBERS, WATERMARK
 
 TYPE_CHECKING = False
@@ -265,8 +266,15 @@ class Delivery:
         return self._rest_of_record()  # not the whole rest, or the private line would wait for it
 
     def _no_more(self) -> int:
-        """Cannot be by us, who never cut the file below the watermark: somebody else has."""
-        raise OSError("the transcript has become shorter")
+        """We never cut the file below the watermark: somebody else has, or it was made anew.
+
+        It is as long as it was after this, so that 0 more bytes were sent this time.
+        """
+        try:
+            self._transcript.look()
+        except TranscriptError as error:
+            raise OSError("the transcript has become shorter") from error
+        return 0
 
     def _rest_of_record(self) -> int:
         length = 0

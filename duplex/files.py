@@ -28,7 +28,7 @@ class Files:
 
     def __init__(self, path: str, *, adopt: bool = False, shared: bool = False) -> None:
         self.transcript: Transcript = keeping.for_room(path, adopt)
-        self.secret, self._secret_fd = open_secret(path)
+        self.secret, self.secret_fd = open_secret(path)
         self.position: Position | None = None
         if shared:
             from duplex.store.position import Position
@@ -55,7 +55,7 @@ class Files:
     def descriptors(self) -> dict[str, int]:
         """By their paths."""
         path = self.transcript.path
-        found = {path: self.transcript.fd, f"{path}.key": self._secret_fd}
+        found = {path: self.transcript.fd, f"{path}.key": self.secret_fd}
         if self.position:
             found[self.position.path] = self.position.fd
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from duplex.errors import say_status
+from duplex.errors import TranscriptError, reason_of, say_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,9 +29,11 @@ def flush(transcript: Transcript, page: Page) -> NoReturn:
         if (end := page.watermark) == done:
             continue
         try:
+            transcript.follow()
             os.fdatasync(transcript.fd)
             done, told = end, False
-        except OSError as error:
+        except (OSError, TranscriptError) as error:
             if not told:
-                say_status(f"{transcript.path} cannot be put on the disk: {error.strerror}")
+                why = reason_of(error) if isinstance(error, OSError) else error.reason
+                say_status(f"{transcript.path} cannot be put on the disk: {why}")
             told = True

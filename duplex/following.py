@@ -48,6 +48,7 @@ from duplex.mine import Mine
 from duplex.offset import Offset
 from duplex.process import seconds_left, wait
 from duplex.receiving import Output, Receiving, Stopped
+from duplex.record import RECORD_LIMIT
 from duplex.terminal.plain import in_rows
 from duplex.text import visible
 from duplex.wire import HandshakeError, plain
@@ -63,8 +64,6 @@ GREETING_LIMIT = 1024  # bytes of a welcome, and more
 QUIET = 1.0  # s without a word of the peer, until its connection is recorded as that of a talk
 _TLS_ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02", re.DOTALL)  # RFC 8446, 5.1 and 6
 HANDSHAKE = 15.0  # s for a room to let us in again: a stale member of ours may have to end first
-# A record's text can be as long as a line; before it stand the stamp, a nick and some brackets.
-RECORD_LIMIT = record.LINE_LIMIT + record.STAMP_LENGTH + 4 * record.NICK_LIMIT + 8
 
 
 class _Rows(Output):

@@ -22,6 +22,7 @@ import time
 from contextlib import suppress
 
 from duplex import arrival, delivery, hardening, keeper, orders, page, tcp, text, watch
+from duplex.custody import Custody
 from duplex.departures import Departures
 from duplex.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, DuplexError, UnableToFork, say_status
 from duplex.flusher import flush
@@ -93,6 +94,8 @@ class Host:
         self._sign = Sign(listener.address[1], room.page)
         self._wishes = Wishes(room, self._gate.banned, self._members)
         self._notices = Notices(room.tell_operator)
+        self._wishes.trouble = lambda text: self._notices.add("transcript", text)
+        self._custody = Custody(room, self._wishes.trouble)
         self._reception = Reception(
             listener.sockets, self._gate, self._notices, lambda *who: self._fork_member(*who)
         )
@@ -119,6 +122,7 @@ class Host:
         while not self._closing:
             self._turn(wanted)
         self._close()
+        room.close()
         return EXIT_FAILURE if self._failed else EXIT_OK
 
     def _wanted(self) -> select.epoll:
@@ -155,6 +159,7 @@ class Host:
         if self._departures.waits:
             self._departures.record()
         self._watch.look()
+        self._custody.look()
         if self._notices.held:
             self._notices.go_on()
 

@@ -78,6 +78,11 @@ def for_room(path: str, adopt: bool) -> Transcript:
     return Transcript.open(path, claim)
 
 
+def keep_for_room(fd: int) -> None:
+    """Claim a file that was made to go on with. Raises OSError."""
+    _lock(fd, _ROOM, 2)
+
+
 def for_talk(path: str, given: bool, other: str = "another talk") -> tuple[Transcript, str]:
     """The transcript of one side of a talk, or of a client, claimed for it, and what to tell.
 

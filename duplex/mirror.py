@@ -35,7 +35,7 @@ from duplex.transcript import first_record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from duplex.store.entry import Entry, Letter
     from duplex.store.position import Position
@@ -198,7 +198,7 @@ class Mirror:
         while True:
             try:
                 with self._transcript:
-                    end = os.fstat(self._transcript.fd).st_size
+                    end = self._transcript.end()
                     if end != self._position.offset:  # nobody else appends to a copy
                         raise Diverged(self._transcript.path, min(end, self._position.offset))
                     self._transcript.write(data)
@@ -216,7 +216,15 @@ class Mirror:
             raise Diverged(self._transcript.path, entry.start)
 
     def _begin(self) -> int:
-        return first_record(self._transcript.fd)
+        return max(first_record(self._transcript.fd), self._transcript.first)
+
+
+def _of(name: str) -> Any:
+    """What `_Order` leaves to what it orders."""
+    return property(
+        lambda order: getattr(order._committed, name),
+        lambda order, value: setattr(order._committed, name, value),
+    )
 
 
 class _Order:
@@ -226,14 +234,6 @@ class _Order:
         self.entry, self.data = "", b""  # the last one that is appended, and all that is
         self._position = position
         self._committed = committed
-
-    @property
-    def stamped(self) -> bytes:
-        return self._committed.stamped
-
-    @stamped.setter
-    def stamped(self, stamp: bytes) -> None:
-        self._committed.stamped = stamp
 
     @property
     def watermark(self) -> int:
@@ -246,13 +246,12 @@ class _Order:
             self.data = b""
         self._committed.watermark = offset
 
-    @property
-    def holder(self) -> int:
-        return self._committed.holder
+    announced, first, stamped, holder, inode = map(
+        _of, ("announced", "first", "stamped", "holder", "inode")
+    )
 
-    @holder.setter
-    def holder(self, pid: int) -> None:
-        self._committed.holder = pid
+    def lowest(self) -> int:
+        return self._committed.lowest()
 
 
 def _last_newline(fd: int, end: int) -> int:

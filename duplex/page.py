@@ -32,7 +32,8 @@ _HEAD = 96  # bytes
 _STAMP = slice(64, 88)  # of them: the last record's
 _STATE = 1  # which of a seat's 4-byte numbers is its state
 # which of the head's 8-byte numbers
-WATERMARK, _HERE, MEMBERS, CLOSING, _HOLDER, _HELD_SINCE = range(6)
+WATERMARK, _HERE, MEMBERS, CLOSING, _HOLDER, _HELD_SINCE, _ANNOUNCED, _INODE = range(8)
+_FIRST = 11
 
 
 class Seat(ctypes.Structure):
@@ -167,6 +168,37 @@ class Page:
     @stamped.setter
     def stamped(self, stamp: bytes) -> None:
         self.map[_STAMP] = stamp
+
+    @property
+    def announced(self) -> int:
+        """Where what is being written to the transcript, or was last, ends, in bytes."""
+        return self.head[_ANNOUNCED]
+
+    @announced.setter
+    def announced(self, offset: int) -> None:
+        self.head[_ANNOUNCED] = offset
+
+    @property
+    def inode(self) -> int:
+        """The transcript's, which may be made anew (custody.py)."""
+        return self.head[_INODE]
+
+    @inode.setter
+    def inode(self, number: int) -> None:
+        self.head[_INODE] = number
+
+    @property
+    def first(self) -> int:
+        """Where the transcript begins, in bytes."""
+        return self.head[_FIRST]
+
+    @first.setter
+    def first(self, offset: int) -> None:
+        self.head[_FIRST] = offset
+
+    def lowest(self) -> int:
+        """How far everybody has been sent the transcript, in bytes."""
+        return min((seat.offset for seat in self.taken()), default=self.watermark)
 
     @property
     def here(self) -> int:

@@ -20,6 +20,8 @@ _TEMPLATE = b"0000-00-00T00:00:00.000Z"
 NICK_LIMIT = 32  # characters
 LINE_LIMIT = 64 * 1024  # bytes of text in a line, so that no line can fill the memory
 _STAMP = re.compile(rb"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d\.\d{3}Z")
+# A record's text can be as long as a line; before it stand the stamp, a nick and some brackets.
+RECORD_LIMIT = LINE_LIMIT + STAMP_LENGTH + 4 * NICK_LIMIT + 8
 # What stands before the text: the stamp, and the nick unless it is an event.
 HEAD = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?:<([^<> \n]+)> |\* )")
 

@@ -12,7 +12,7 @@ import resource
 from contextlib import suppress
 from functools import partial
 
-from duplex import activation, front, keeper, ownership, places, protection, tcp, user
+from duplex import activation, front, keeper, mending, ownership, places, protection, tcp, user
 from duplex.bell import Bell
 from duplex.errors import DuplexError, UsageError, say_status
 from duplex.files import Files
@@ -22,6 +22,7 @@ from duplex.rate import CROWD
 from duplex.rates import Rates
 from duplex.roster import HOST, Keys, Roster, Undeliverable
 from duplex.status import Status, never_wait
+from duplex.transcript import first_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -245,8 +246,10 @@ class Room:
         self.protection = protected
         self.keys = Keys(self.settle(options, files.secret))
         self.page = Page.make(options.max_members + SPARE_SEATS)
+        self.transcript.tell = say_status
         self.transcript.share(self.page, synced=options.fsync == "always")
         self.roster = Roster(self.page)
+        self.transcript.tell = self.tell_of_others
         self.bell = Bell()
         self.harden: Callable[[], None] = _not_yet  # called once in each member (hardening.py)
         # read again at SIGHUP, which then closes nothing
@@ -254,6 +257,15 @@ class Room:
 
     def settle(self, _options: argparse.Namespace, secret: bytes) -> bytes:
         """Before anything of the transcript is shared, but nobody else's room: what signs keys."""
+        transcript = self.transcript
+        with transcript:
+            end, told = transcript.end(), ""
+            if not mending.is_known(transcript.found, self.files.secret_fd):
+                first = first_record(transcript.fd)
+                told = mending.mend(transcript.fd, transcript.path, first, end)
+            transcript.first = first_record(transcript.fd)
+        if told:
+            say_status(told)
         return secret
 
     @property
@@ -274,6 +286,16 @@ class Room:
             return
         with suppress(Undeliverable):  # the operator is going, or too much is being told at once
             self.roster.send(HOST, f"!! {text}".encode())
+
+    def close(self) -> None:
+        """The host, when nobody appends any more."""
+        with suppress(OSError):  # then it is read through when it is opened again
+            mending.make_known(self.transcript.fd, self.files.secret_fd)
+
+    def tell_of_others(self, text: str) -> None:
+        """What others have done to the transcript; from any process, for the operator."""
+        with suppress(Undeliverable):  # too much of it
+            self.roster.tell_host(f"trouble 0 {text}".encode())
 
     def ask_to_make_way(self, nick: str) -> None:
         """Tell a member that its client has come back in another connection, if it can be told."""

@@ -55,12 +55,15 @@ class Sealed(Delivery):
         return len(data)
 
     def _send_records(self, count: int) -> int:
-        return self._send(os.pread(self._transcript.fd, min(count, CHUNK), self.offset))
+        records = os.pread(self._transcript.fd, min(count, CHUNK), self.offset)
+        return self._send(records) if records else 0
 
     def _sendfile(self, out: int, source: int, offset: int, count: int) -> int:
         """As os.sendfile(2), for `tail`; what is not sent of it at once is in `_sealed`."""
         self._flush()
         records = os.pread(source, min(count, CHUNK), offset)
+        if not records:
+            return 0
         sealed = self._sender.send(records)
         try:
             self._sealed = sealed[self._sock.send(sealed) :]

@@ -26,6 +26,7 @@ _CUT = "…".encode()
 # Of clean ASCII text nothing is left without these; what is left of other text is worth a look.
 _HARMLESS = bytes([*b"\t\n", *range(0x20, 0x7F)])
 UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_NOT_SAFE = re.compile(f"{UNSAFE.pattern[:-1]}\n\udc80-\udcff]")
 # The blocks that hold combining marks, coarsely: a reason to look closer with unicodedata.
 _MARKS_BLOCKS = (
     "[\u0300-\u036f\u0483-\u0489\u0591-\u1cff\u1dc0-\u1dff\u20d0-\u20ff\u2cef-\u2cf1\u2d7f"
@@ -109,9 +110,9 @@ class Text:
         return bool(self._tail or self._held)
 
     def _lines(self, whole: bytes) -> bytes:
-        if not self._going_on and not _too_long(whole, self._limit):
+        if not self._going_on and not too_long(whole, self._limit):
             safe = whole if _is_clean(whole) else _made_visible(whole)
-            if safe is whole or not _too_long(safe, self._limit):
+            if safe is whole or not too_long(safe, self._limit):
                 return safe
         return b"".join(map(self._line, whole[:-1].split(b"\n")))
 
@@ -151,6 +152,18 @@ def safe(data: bytes) -> bytes:
     return text.feed(data) + text.end()
 
 
+def is_safe(lines: bytes) -> bool:
+    """Whether whole lines are safe text already."""
+    return _is_clean(lines) or _without_change(lines)
+
+
+def masked(line: bytes) -> bytes:
+    """A line, without its newline, as safe text of the same length: `?` stands for what is not."""
+    text = line.decode("utf-8", "surrogateescape")
+    text = _MANY_MARKS.sub(_masked_marks, _NOT_SAFE.sub(_masked, text))
+    return text.encode("utf-8", "surrogateescape")
+
+
 def visible(text: str) -> str:
     """A line's text with what could lie or harm in it made visible, however long it is."""
     return _MANY_MARKS.sub(_fewer_marks, UNSAFE.sub(_escaped, text))
@@ -180,6 +193,26 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"  # \x80 would be an invalid byte
 
 
+def _without_change(lines: bytes) -> bool:
+    try:
+        text = lines.decode()
+    except UnicodeDecodeError:
+        return False
+    return visible(text) == text
+
+
+def _masked(match: re.Match[str]) -> str:
+    return "?" * len(match[0].encode("utf-8", "surrogateescape"))
+
+
+def _masked_marks(match: re.Match[str]) -> str:
+    parts, run = [], 0
+    for character in match[0]:
+        run = run + 1 if unicodedata.category(character).startswith("M") else 0
+        parts.append(character if run <= MARKS_LIMIT else "?" * len(character.encode()))
+    return "".join(parts)
+
+
 def _fewer_marks(match: re.Match[str]) -> str:
     kept, run = [], 0
     for character in match[0]:
@@ -189,7 +222,7 @@ def _fewer_marks(match: re.Match[str]) -> str:
     return "".join(kept)
 
 
-def _too_long(lines: bytes, limit: int) -> bool:
+def too_long(lines: bytes, limit: int) -> bool:
     """Whether any line of `lines` is over `limit`: looks once in each stretch of that length."""
     start, end = 0, len(lines)
     while end - start > limit + 1:

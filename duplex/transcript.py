@@ -15,12 +15,13 @@ sockets or screens.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 import time
 
-from duplex import record
+from duplex import mending, record
 from duplex.errors import Locked, TranscriptError, reason_of
 
 TYPE_CHECKING = False
@@ -29,16 +30,33 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Committed(Protocol):
-        """What all processes of a room know of it: how far it is committed, in bytes, and which of
-        them has the lock, 0 for none (or one that was killed with it)."""
+        """What all processes of a room know of it; offsets are in bytes."""
 
-        watermark: int
-        stamped: bytes  # of the last record
-        holder: int
+        watermark: int  # how far it is committed
+        announced: int  # where what is being written, or was last, ends
+        first: int  # where it begins, behind a hole or what fills one
+        stamped: bytes  # the last record's stamp
+        holder: int  # who has the lock; 0: nobody, or one that was killed with it
+        inode: int  # of the file, which may be made anew while the room runs (custody.py)
+
+        def lowest(self) -> int:
+            """How far everybody has been sent it."""
+
+
+class Alone:
+    """A Committed that one process has to itself."""
+
+    watermark = announced = first = holder = inode = 0
+    stamped = b""
+
+    def lowest(self) -> int:
+        return self.watermark
 
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
 NO_STAMP = b"\0" * record.STAMP_LENGTH
+_HOLES = (b"\0", b"\n")  # how one begins
+_TRIES = 100  # to append in a file to which others write, too
 _LOOK_BACK = 64 * 1024  # bytes read at a time to find the last newline
 # s: an append takes microseconds, or with `--fsync always` what a disk takes, for each who waits
 LOCK_WAIT = 5.0
@@ -65,13 +83,17 @@ class Transcript:
     def __init__(self, path: str, fd: int, regular: bool) -> None:
         self.path = path
         self.fd = fd
+        self.found = os.fstat(fd)  # before anything was written to it
         self.mended = 0  # bytes of a torn tail that were cut back when it was opened
-        self.first = 0  # the offset of its first record: a copy may begin with a hole (mirror.py)
+        self.tell: Callable[[str], None] = _nobody  # what others do to it, while a room has it
         self.patience = LOCK_WAIT  # s that the lock is waited for; 0: it is only tried
         self._regular = regular  # a file, and no device
         self._committed: Committed | None = None
         self._synced = False
         self._left = (-1, b"")  # where our last append ended, and its stamp
+        self._inode = 0  # of the file that `fd` is of, while a room has it
+        self._first = 0
+        self._told: list[str] = []  # what is to be told once the lock is free
 
     @classmethod
     def open(cls, path: str, claim: Callable[[int], None] | None = None) -> Transcript:
@@ -111,13 +133,37 @@ class Transcript:
         By the descriptor, not by the name: the file may have been renamed meanwhile.
         """
         try:
-            fd = os.open(f"/proc/self/fd/{self.fd}", _FLAGS)
+            try:
+                fd = os.open(f"/proc/self/fd/{self.fd}", _FLAGS)
+            except PermissionError:
+                self.give_permission()
+                fd = os.open(f"/proc/self/fd/{self.fd}", _FLAGS)
         except OSError as error:
             raise TranscriptError(self.path, reason_of(error)) from None
         again = Transcript(self.path, fd, self._regular)
         again._committed, again._synced = self._committed, self._synced
-        again.first = self.first
+        again._first, again._inode, again.tell = self._first, self._inode, self.tell
         return again
+
+    def give_permission(self) -> bool:
+        """Let ourselves open it, should somebody have taken that away; whether so. OSError."""
+        mode = os.fstat(self.fd).st_mode
+        if not self._regular or mode & 0o600 == 0o600:
+            return False
+        os.fchmod(self.fd, stat.S_IMODE(mode) | 0o600)
+        self.tell(f"{self.path} could not be opened any more: its permissions are given back")
+        return True
+
+    @property
+    def first(self) -> int:
+        """The offset of its first record: it may begin with a hole (mirror.py)."""
+        return self._committed.first if self._committed else self._first
+
+    @first.setter
+    def first(self, offset: int) -> None:
+        self._first = offset
+        if self._committed:
+            self._committed.first = offset
 
     def share(self, committed: Committed, synced: bool) -> None:
         """From now on it is a room's: the watermark, at first the file's end, is moved with it.
@@ -128,10 +174,12 @@ class Transcript:
             raise TranscriptError(
                 self.path, "a room's transcript is read again, so it has to be a file"
             )
-        self._committed, self._synced = committed, synced
         with self:
-            committed.watermark = end = self._mended_end()
+            committed.watermark = committed.announced = end = self._mended_end()
             committed.stamped = self._last_stamp(end)
+            committed.first = max(committed.first, self._first)
+            committed.inode = self._inode = os.fstat(self.fd).st_ino
+        self._committed, self._synced = committed, synced
 
     def __enter__(self) -> Transcript:
         """Hold the lock, for `write` and for what has to happen together with it.
@@ -140,7 +188,7 @@ class Transcript:
         TranscriptError. It is tried again and again, because a wait of the kernel's has no limit.
         """
         deadline, pause = 0.0, _TRY_FIRST
-        while not self._lock():
+        while not self._lock() or self._was_made_anew():
             now = time.monotonic()
             deadline = deadline or now + self.patience
             if now >= deadline:
@@ -150,6 +198,41 @@ class Transcript:
         if self._committed is not None:
             self._committed.holder = os.getpid()
         return self
+
+    def _was_made_anew(self) -> bool:
+        """Whether the file is another by now (custody.py): then that is what we have from now on,
+        at the same descriptor, and not locked yet."""
+        if self._committed is None or self._committed.inode == self._inode:
+            return False
+        try:
+            fd = os.open(self.path, _FLAGS)
+            if os.fstat(fd).st_ino == self._committed.inode:
+                os.dup2(fd, self.fd, inheritable=False)
+                self._inode = self._committed.inode
+            os.close(fd)
+        except OSError as error:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)  # of the file that it was
+            raise TranscriptError(self.path, reason_of(error)) from None
+        return True
+
+    def follow(self) -> None:
+        """Have the file that it is now, for who takes no lock. Raises TranscriptError."""
+        self._was_made_anew()
+
+    def is_now(self, fd: int) -> None:
+        """`fd` is of a copy of it, which takes its place. Under the lock, which is free then."""
+        assert self._committed is not None
+        self._committed.inode = self._inode = os.fstat(fd).st_ino
+        os.dup2(fd, self.fd, inheritable=False)
+
+    def look(self) -> None:
+        """Put right what others have done to it. Raises TranscriptError."""
+        with self:
+            self.end()
+
+    def end(self) -> int:
+        """Where to append, under the lock, once what others have done is put right. OSError."""
+        return self._mended_end()
 
     def _lock(self) -> bool:
         try:
@@ -164,6 +247,9 @@ class Transcript:
         if self._committed is not None:
             self._committed.holder = 0
         fcntl.flock(self.fd, fcntl.LOCK_UN)
+        told, self._told = self._told, []
+        for text in told:
+            self.tell(text)
         if isinstance(error, OSError):
             raise TranscriptError(self.path, reason_of(error)) from None
 
@@ -191,6 +277,26 @@ class Transcript:
     def write(self, records: bytes) -> int:
         """The same under the lock, which the caller holds. Raises OSError."""
         end = self._mended_end()
+        if self._committed is None:
+            self._write(records, end)
+            self._left = end + len(records), _stamp_of_last(records)
+            return end
+        # Others may write, or cut, just before we do: it has to stand where we say that it does.
+        for _ in range(_TRIES):
+            self._committed.announced = end + len(records)
+            self._write(records, end)
+            at = os.lseek(self.fd, 0, os.SEEK_CUR) - len(records)
+            if at == end:
+                break
+            os.ftruncate(self.fd, at)
+            end = self._mended_end()
+        else:
+            raise OSError(errno.EBUSY, "others write to it all the time")
+        self._committed.stamped = max(self._committed.stamped, _stamp_of_last(records))
+        self._committed.watermark = end + len(records)
+        return end
+
+    def _write(self, records: bytes, end: int) -> None:
         try:
             written = os.write(self.fd, records)
             while written < len(records):  # the disk filled up, or a signal came: ask again why
@@ -201,12 +307,6 @@ class Transcript:
             if self._regular:
                 os.ftruncate(self.fd, end)
             raise
-        if self._committed is not None:
-            self._committed.stamped = max(self._committed.stamped, _stamp_of_last(records))
-            self._committed.watermark = end + len(records)
-        else:
-            self._left = end + len(records), _stamp_of_last(records)
-        return end
 
     def back(self, count: int, end: int) -> int:
         """The offset of the last `count` records before `end`, or of the first there is."""
@@ -229,9 +329,10 @@ class Transcript:
 
     def is_start(self, offset: int) -> bool:
         """Whether a record can start there: at the beginning, or right after a newline."""
-        if offset <= self.first:
-            return offset == self.first
-        return os.pread(self.fd, 1, offset - 1) == b"\n"
+        if offset == 0:
+            return os.pread(self.fd, 1, 0) not in _HOLES
+        before = os.pread(self.fd, 2, offset - 1)
+        return before.startswith(b"\n") and before[1:] != b"\0"  # not in a hole
 
     def close(self) -> None:
         os.close(self.fd)
@@ -267,7 +368,12 @@ class Transcript:
         if not self._regular:
             return 0
         end = os.lseek(self.fd, 0, os.SEEK_END)
-        if self._committed is not None and end == self._committed.watermark:
+        if self._committed is not None:
+            if end != self._committed.watermark:
+                size = end
+                end, told = mending.restore(self.fd, self.path, size, self._committed)
+                self.mended += max(0, size - end)
+                self._told += [told] if told else []
             return end
         if end == 0 or os.pread(self.fd, 1, end - 1) == b"\n":
             return end
@@ -290,24 +396,46 @@ class Transcript:
         return start
 
 
+def _nobody(_text: str) -> None:
+    """Nobody is told."""
+
+
 def _stamp_of_last(records: bytes) -> bytes:
     start = records.rfind(b"\n", 0, -1) + 1
     return records[start : start + record.STAMP_LENGTH]
 
 
 def first_record(fd: int) -> int:
-    """The offset of a transcript's first record, behind the hole with which it may begin.
+    """The offset of a transcript's first record, behind the hole with which it may begin, or what
+    fills one (mending.py).
 
     A hole reads as NULs, and its line has nothing else: any other line is one that is malformed.
     """
-    if os.pread(fd, 1, 0) != b"\0":
-        return 0
-    at = os.lseek(fd, 0, os.SEEK_DATA)
+    at = 0
+    while True:
+        if os.pread(fd, 1, at) in _HOLES:
+            end = _behind_hole(fd, at)
+        elif mending.is_filling(line := _line_at(fd, at)):
+            end = at + len(line)
+        else:
+            return at
+        if end == at:
+            return at
+        at = end
+
+
+def _line_at(fd: int, at: int) -> bytes:
+    return os.pread(fd, record.RECORD_LIMIT, at).partition(b"\n")[0] + b"\n"
+
+
+def _behind_hole(fd: int, start: int) -> int:
+    """`start`, if there is none."""
+    at = os.lseek(fd, start, os.SEEK_DATA)
     while block := os.pread(fd, _LOOK_BACK, at):
         line, newline, _ = block.partition(b"\n")
         if line.strip(b"\0"):
-            return 0
+            return start
         if newline:
             return at + len(line) + 1
         at += len(block)
-    return 0
+    return start

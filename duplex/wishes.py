@@ -27,6 +27,7 @@ class Wishes:
         self, room: Room, banned: set[str], members: Mapping[int, tuple[int, str]]
     ) -> None:
         self.closing = ""  # the event that closes the room
+        self.trouble = room.tell_operator  # what any process has to tell it
         self._room = room
         self._banned = banned
         self._members = members
@@ -37,6 +38,7 @@ class Wishes:
             "unban": self._unban,
             "bans": self._tell_bans,
             "close": self._close,
+            "trouble": lambda text: self.trouble(text),
         }
 
     def fileno(self) -> int:

@@ -76,6 +76,11 @@ class Client:
         """Who said what, as far as it was read: `<ann> hello`."""
         return [line[25:].decode() for line in self.records if line[25:26] == b"<"]
 
+    def reads_records(self, room: Room) -> None:
+        """What it has read are the room's records, in their order, but for its own."""
+        recorded = iter(room.log.read_bytes().splitlines())
+        assert all(line in recorded for line in self.records), self.heard[-2000:]
+
     def shut(self) -> None:
         self.sock.shutdown(socket.SHUT_WR)
 

@@ -94,6 +94,7 @@ def test_a_torn_tail_is_cut_and_a_whole_record_committed_by_the_next_append(
 ) -> None:
     client.delivery.follow(0, echo=False)
     others = record.said("eve", b"whole, of one killed before the watermark\n", AT)
+    client.page.announced = len(others)
     fd = os.open(client.transcript.path, os.O_WRONLY | os.O_APPEND)
     os.write(fd, others + others[:40])
     os.close(fd)

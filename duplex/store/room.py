@@ -17,7 +17,7 @@ from duplex.store.address import Address
 from duplex.store.errors import Gap
 from duplex.store.shared import Shared
 from duplex.store.writer import BACKLOG, Writer
-from duplex.transcript import first_record
+from duplex.transcript import Alone, first_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class SharedRoom(Room):
 
     def _copy_some(self, shared: Shared, position: Position) -> None:
         """So much that the mirror will find where to go on, though the room is being trimmed."""
-        copying = self._mirror(shared, self.transcript, position, _Committed())
+        copying = self._mirror(shared, self.transcript, position, Alone())
         copying.go_on(wait=0)
 
     def open_writers_door(self) -> None:
@@ -124,10 +124,3 @@ class SharedRoom(Room):
 
     def _tell(self, text: str) -> None:
         (self.tell_operator if self._has_people else say_status)(text)
-
-
-class _Committed:
-    """What nobody reads."""
-
-    watermark = holder = 0
-    stamped = b""

