@@ -69,6 +69,7 @@ def not_resumed(reason: object) -> str:
 # Answers to lines:
 
 RENAMED = re.compile(rb"! you are (?P<nick>\S{1,128}) now(?:: key (?P<key>\S{1,128}))?\n")
+IS_RENAMED = re.compile(rb"! you are \S+ now\n?")
 KICKED = re.compile(rb"! (?P<what>you were kicked by .*)\n")
 NOT_RECORDED = re.compile(rb"! not recorded: (?P<reason>.*)")
 HERE = re.compile(rb"! (?P<count>\d{1,18}) (?:is|are) here: (?P<nicks>.*)")

@@ -12,6 +12,7 @@ from duplex.answers import (
     AT,
     HERE,
     HERE_TOO,
+    IS_RENAMED,
     NO_ANSWER,
     NOT_RECORDED,
     NUMBERED_FROM,
@@ -67,7 +68,7 @@ class Heard:
             self._refused(self._outbox.recorded(parts.text))
         else:
             self.company.note(parts)
-            self._refused(self._outbox.renamed())
+            self._refused(self._outbox.renamed(parts.text.rpartition(b" is now ")[2].decode()))
 
     def private(self, line: bytes) -> bool:
         """A line for us alone. Whether it is to be shown."""
@@ -96,7 +97,10 @@ class Heard:
 
     def _answered(self, number: int, more: bool, answer: bytes) -> bool:
         """The line of that number is, once there is no `more`. Whether that is to be shown."""
-        line = self._outbox.find(number) if more else self._outbox.done(number)
+        line = self._outbox.find(number)
+        # A change of nick is waited for: its record is on its way, or has come.
+        if line and not more and not (line.renames and IS_RENAMED.fullmatch(answer)):
+            self._outbox.done(number)
         if line and not line.private and NOT_RECORDED.match(answer):
             self._refused([line])
         return not (line and line.ours)

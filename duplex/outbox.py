@@ -38,15 +38,19 @@ class Disagreement(Exception):
 class Line:
     """One line said, and what will tell that the room has taken it."""
 
-    __slots__ = ("number", "ours", "renames", "text", "wire")
+    __slots__ = ("number", "ours", "text", "wanted", "wire")
 
     def __init__(self, wire: bytes) -> None:
         command, argument = commands.split(wire[:-1])
         self.wire = wire  # as it goes to the room, newline included
         self.number = 0  # in this connection; 0 while it is not sent, or was in another
         self.ours = False  # asked by this program, and not by who sits here
-        self.renames = command == _RENAME and bool(argument)
+        self.wanted = argument.decode(errors="replace") if command == _RENAME else ""
         self.text = argument if not command else None  # of its record; None: there will be none
+
+    @property
+    def renames(self) -> bool:
+        return bool(self.wanted)
 
     @property
     def private(self) -> bool:
@@ -167,12 +171,20 @@ class Outbox:
             return []
         return self._cross_off(lambda line: line.text == text)
 
-    def renamed(self) -> list[Line]:
-        """One's own change of nick is recorded. Returns what `recorded` does."""
+    def renamed(self, nick: str = "") -> list[Line]:
+        """One's own change of nick, to that one, is recorded. Returns what `recorded` does.
+
+        Only that crosses it off, and no answer: or after a lost connection its record would be
+        taken for that of a later change.
+        """
         if self._expected:
             self.done(self._next())
             return []
-        return self._cross_off(lambda line: line.renames)
+        lines = [line for line in self._sent if not line.private]
+        exact = next((line for line in lines if line.wanted == nick != ""), None)
+        first = lines[0] if lines and lines[0].renames else None  # as the room writes nicks
+        change = exact or first
+        return self._cross_off(lambda line: line is change, numbered=True) if change else []
 
     # What a room says that gives no numbers:
 
@@ -233,13 +245,21 @@ class Outbox:
         number, self._expected = self._expected[0], self._expected[1:]
         return number
 
-    def _cross_off(self, is_it: Callable[[Line], bool]) -> list[Line]:
-        """By what it is: among those that have no number that the room knows."""
-        old = [line for line in self._sent if line.number < self._numbered]
-        at = next((at for at, line in enumerate(old) if is_it(line)), None)
-        if at is None:
+    def _cross_off(self, is_it: Callable[[Line], bool], *, numbered: bool = False) -> list[Line]:
+        """By what it is, and with it those before that have no number that the room knows.
+
+        Unless it may be `numbered` it is one of those itself.
+        """
+        passed = []
+        for line in self._sent:
+            is_old = line.number < self._numbered
+            if is_found := (is_old or numbered) and is_it(line):
+                break
+            passed += [line] if is_old else []
+        else:
             return []
-        passed = old[: at + 1]
+        assert is_found
+        passed.append(line)
         for line in passed:
             self._sent.remove(line)
             self._drop(line)

@@ -12,6 +12,7 @@ import pytest
 
 from duplex import commands
 from duplex.answers import PRIVATE
+from duplex.heard import Heard
 from duplex.mine import Mine
 from duplex.outbox import LIMIT, Disagreement, Outbox
 from duplex.record import event, parse, said
@@ -225,7 +226,7 @@ def test_an_answer_crosses_off_the_line_that_it_answers() -> None:
     box.expect(6, 6)
     assert box.recorded(b"said") == []
     assert texts(box) == ["/nick bob"]
-    assert str(box.done(4)) == "/nick bob"
+    assert box.renamed("bob") == []
     assert box.done(4) is None
     assert not box.awaits_records
 
@@ -436,3 +437,31 @@ def test_a_connection_lost_at_any_byte_loses_and_doubles_nothing(
     client.reads(1 << 20)
     assert room.owner == spoken
     assert client.transcript == room.transcript[client.begin :]
+
+
+def test_a_change_of_nick_is_not_taken_for_another_after_a_lost_connection() -> None:
+    """The answer to the first has come, the record had not: the second is further on."""
+    box = numbered("/nick anna", "one", "/nick eve", "two", "/nick anna")
+    refused: list[object] = []
+    heard = Heard(box, refused.extend)
+    heard.private(b"! [3] you are anna now")
+    box.lost(0)
+    for record in (
+        event("ann is now anna", AT),
+        said("anna", b"one\n", AT),
+        event("anna is now eve", AT),
+        said("eve", b"two\n", AT),
+    ):
+        heard.own_record(record)
+    assert refused == []
+    box.say_again()
+    assert box.take(LIMIT) == b"/nick anna\n"
+
+
+def test_a_change_of_nick_that_was_refused_does_not_stand_for_a_later_one() -> None:
+    box = numbered("/nick eve", "one", "/nick bob", "two")
+    box.lost(0)
+    assert box.recorded(b"one") == []
+    assert box.renamed("bob") == []
+    assert box.recorded(b"two") == []
+    assert not box
