@@ -1,11 +1,11 @@
 """The boundary: received bytes become safe text here, once, before the transcript and the screen.
 
 Safe text is valid UTF-8 in which nothing lies or harms: invalid bytes, C0 and C1 controls (tab
-apart), DEL, line and paragraph separators, bidirectional overrides and isolates are made visible
-(`\\xff`, `\\x1b`, `\\u202e`); CR, LF, CRLF and telnet's CR NUL end a line; of what a telnet says
-(telnet.py tells one) its commands are dropped; of a run of combining marks the first 8 stay. A line
-is at most LINE_LIMIT bytes of safe text; a longer one is cut into pieces, and `…` marks both sides
-of each cut.
+apart), DEL, line and paragraph separators, bidirectional overrides and isolates, and what is not
+seen (unseen.py) are made visible (`\\xff`, `\\x1b`, `\\u202e`, `\\U000e0041`); CR, LF, CRLF and
+telnet's CR NUL end a line; of what a telnet says (telnet.py tells one) its commands are dropped; of
+a run of combining marks the first 8 stay. A line is at most LINE_LIMIT bytes of safe text; a longer
+one is cut into pieces, and `…` marks both sides of each cut.
 
 Runs in the process that receives. Pure computation: knows neither sockets nor files. Clean text
 (which is nearly all text) is only looked at, in a few passes that run in C, never built anew.
@@ -16,8 +16,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from duplex import telnet
+from duplex import telnet, unseen
 from duplex.record import LINE_LIMIT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MARKS_LIMIT = 8  # combining marks in a row: no language needs more, a pile of them hides others
 
@@ -27,12 +31,15 @@ _CUT = "…".encode()
 _HARMLESS = bytes([*b"\t\n", *range(0x20, 0x7F)])
 UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _NOT_SAFE = re.compile(f"{UNSAFE.pattern[:-1]}\n\udc80-\udcff]")
+_SUSPICIOUS = re.compile(UNSAFE.pattern[:-1] + unseen.CLASS + unseen.JOINERS + "]")
 # The blocks that hold combining marks, coarsely: a reason to look closer with unicodedata.
 _MARKS_BLOCKS = (
     "[\u0300-\u036f\u0483-\u0489\u0591-\u1cff\u1dc0-\u1dff\u20d0-\u20ff\u2cef-\u2cf1\u2d7f"
     "\u2de0-\u2dff\u302a-\u302f\u3099\u309a\ua66f-\uabff\ufb1e\ufe00-\ufe2f"
-    "\U000101fd-\U00016fff\U0001bc9d-\U0001e95f\U000e0100-\U000e01ef]"
+    "\U000101fd-\U00016fff\U0001bc9d-\U0001e95f\U000e0100-\U000e01ef"
+    f"{unseen.CLASS}{unseen.JOINERS}]"  # which end no run
 )
+_UNSEEN = re.compile(f"[{unseen.CLASS}{unseen.JOINERS}]")
 _MANY_MARKS = re.compile(f"{_MARKS_BLOCKS}{_MARKS_BLOCKS}{{{MARKS_LIMIT},}}")
 
 
@@ -135,6 +142,8 @@ class Text:
         Between two marks there is always room, so each line given out is within the limit.
         """
         safe = raw if _is_clean(raw) else _made_visible(raw)
+        if len(safe) + (self._going_on + more) * len(_CUT) > self._limit:
+            safe = unseen.all_shown(safe.decode()).encode()  # a cut would part what joins
         lines = b""
         while True:
             fits = len(safe) + (self._going_on + more) * len(_CUT) <= self._limit
@@ -160,13 +169,13 @@ def is_safe(lines: bytes) -> bool:
 def masked(line: bytes) -> bytes:
     """A line, without its newline, as safe text of the same length: `?` stands for what is not."""
     text = line.decode("utf-8", "surrogateescape")
-    text = _MANY_MARKS.sub(_masked_marks, _NOT_SAFE.sub(_masked, text))
+    text = unseen.shown(_MANY_MARKS.sub(_masked_marks, _NOT_SAFE.sub(_masked, text)), _mask)
     return text.encode("utf-8", "surrogateescape")
 
 
 def visible(text: str) -> str:
     """A line's text with what could lie or harm in it made visible, however long it is."""
-    return _MANY_MARKS.sub(_fewer_marks, UNSAFE.sub(_escaped, text))
+    return unseen.shown(UNSAFE.sub(_escaped, _MANY_MARKS.sub(_fewer_marks, text)))
 
 
 def _is_clean(raw: bytes) -> bool:
@@ -181,7 +190,7 @@ def _is_clean(raw: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     others = rest.decode()
-    return not UNSAFE.search(others) and not _MANY_MARKS.search(others)
+    return not _SUSPICIOUS.search(others) and not _MANY_MARKS.search(others)
 
 
 def _made_visible(raw: bytes) -> bytes:
@@ -189,8 +198,7 @@ def _made_visible(raw: bytes) -> bytes:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"  # \x80 would be an invalid byte
+    return unseen.escaped(match[0])
 
 
 def _without_change(lines: bytes) -> bool:
@@ -202,23 +210,32 @@ def _without_change(lines: bytes) -> bool:
 
 
 def _masked(match: re.Match[str]) -> str:
-    return "?" * len(match[0].encode("utf-8", "surrogateescape"))
+    return _mask(match[0])
+
+
+def _mask(text: str) -> str:
+    return "?" * len(text.encode("utf-8", "surrogateescape"))
 
 
 def _masked_marks(match: re.Match[str]) -> str:
-    parts, run = [], 0
-    for character in match[0]:
-        run = run + 1 if unicodedata.category(character).startswith("M") else 0
-        parts.append(character if run <= MARKS_LIMIT else "?" * len(character.encode()))
-    return "".join(parts)
+    return _limited_marks(match[0], _mask)
 
 
 def _fewer_marks(match: re.Match[str]) -> str:
+    return _limited_marks(match[0], lambda _: "")
+
+
+def _limited_marks(text: str, instead: Callable[[str], str]) -> str:
     kept, run = [], 0
-    for character in match[0]:
-        run = run + 1 if unicodedata.category(character).startswith("M") else 0
-        if run <= MARKS_LIMIT:
-            kept.append(character)
+    for character in text:
+        if unicodedata.category(character).startswith("M"):
+            run += 1
+            if run > MARKS_LIMIT:
+                kept.append(instead(character))
+                continue
+        elif not _UNSEEN.match(character):
+            run = 0
+        kept.append(character)
     return "".join(kept)
 
 
