@@ -13,6 +13,7 @@ import stat
 from contextlib import contextmanager
 
 from duplex.errors import DuplexError, reason_of
+from duplex.user import Unable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,14 +60,17 @@ def _others_write(status: os.stat_result) -> bool:
 
 @contextmanager
 def rights_for(user: pwd.struct_passwd, path: str) -> Iterator[bool]:
-    """Open `path` in this; whether it is with root's rights, not the user's."""
+    """Open `path` in this; whether it is with root's rights, not the user's. Raises Unable."""
     if is_roots_alone(path):
         yield True
         return
     groups, group = os.getgroups(), os.getegid()
-    os.initgroups(user.pw_name, user.pw_gid)
-    os.setegid(user.pw_gid)
-    os.seteuid(user.pw_uid)
+    try:
+        os.initgroups(user.pw_name, user.pw_gid)
+        os.setegid(user.pw_gid)
+        os.seteuid(user.pw_uid)
+    except OSError as error:
+        raise Unable(user, error) from None
     try:
         yield False
     finally:

@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from contextlib import suppress
 
 from duplex import process
 from duplex.errors import DuplexError
@@ -28,8 +29,10 @@ class Reach:
     def __init__(self) -> None:
         packages = [path for module in _modules() for path in _paths(module)]
         found = {os.path.abspath(path) for path in [*sys.path, *packages] if os.path.isdir(path)}
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        self._held = {path: os.open(path, flags) for path in _topmost(found)}
+        self._held: dict[str, int] = {}
+        for path in _topmost(found):
+            with suppress(OSError):  # it has just gone, or is no directory of a file system
+                self._held[path] = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._moved: dict[str, str] = {}  # a directory that cannot be gone to, and its other name
 
     def keep(self, user: str) -> None:

@@ -24,6 +24,13 @@ NOBODY = "nobody"
 _OR_ROOT = "--allow-root lets the room run as root"
 
 
+class Unable(DuplexError):
+    """Root has not the right to, in a container say."""
+
+    def __init__(self, user: pwd.struct_passwd, error: OSError) -> None:
+        super().__init__(f"Unable to become {user.pw_name}: {reason_of(error)}; {_OR_ROOT}")
+
+
 def choose(name: str | None, allow_root: bool) -> pwd.struct_passwd | None:
     """The user to become, None to stay; UsageError if the room may not run as it was started."""
     if os.geteuid() != 0:
@@ -66,6 +73,4 @@ def drop(user: pwd.struct_passwd) -> None:
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
     except OSError as error:
-        raise DuplexError(
-            f"Unable to become {user.pw_name}: {reason_of(error)}; {_OR_ROOT}"
-        ) from None
+        raise Unable(user, error) from None

@@ -194,12 +194,15 @@ def test_a_user_who_is_not_there_or_is_root_is_refused_in_one_line(roots: Roots)
     assert not (roots.directory / "logs").exists()
 
 
-def test_root_that_cannot_become_anybody_else_is_told_what_to_do(roots: Roots) -> None:
+def test_root_that_cannot_become_anybody_else_is_told_what_to_do(
+    roots: Roots, nobodys: Path
+) -> None:
     """In a container, say, without the right to."""
     without = (needs("setpriv"), "--bounding-set=-setuid,-setgid", "--inh-caps=-setuid,-setgid")
-    host = roots.start(wrapper=without)
-    assert host.status() == 1
-    assert host.err == f"Unable to become nobody: Operation not permitted; {OR_ROOT}"
+    for log in ("t.log", str(nobodys / "t.log")):
+        host = roots.start("--log", log, wrapper=without)
+        assert host.status() == 1
+        assert host.err == f"Unable to become nobody: Operation not permitted; {OR_ROOT}"
     host = roots.start("--allow-root", wrapper=without)
     enter(host)
     roots.ends(host)
