@@ -44,11 +44,11 @@ class Files:
         try:
             with rights as roots:
                 files = cls(path, adopt=adopt, shared=shared)
-            if user and roots:
-                for fd in files.descriptors.values():
-                    ownership.give(user, fd)
         except OSError as error:
             raise DuplexError(f"Unable to open {path}: {reason_of(error)}") from None
+        if user and roots:
+            for fd in files.descriptors.values():
+                ownership.give(user, fd)
         return files
 
     @property

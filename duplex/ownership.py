@@ -80,10 +80,16 @@ def rights_for(user: pwd.struct_passwd, path: str) -> Iterator[bool]:
 
 
 def give(user: pwd.struct_passwd, fd: int) -> None:
-    """A file that root has opened where only root can put anything, if it is root's."""
+    """A file that root has opened where only root can put anything, if it is root's.
+
+    Raises Unable where there is no such user: a container may have root alone.
+    """
     status = os.fstat(fd)
     if status.st_uid == _ROOT and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-        os.fchown(fd, user.pw_uid, user.pw_gid)
+        try:
+            os.fchown(fd, user.pw_uid, user.pw_gid)
+        except OSError as error:
+            raise Unable(user, error) from None
 
 
 def check(user: pwd.struct_passwd, files: dict[str, int]) -> None:

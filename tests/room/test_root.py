@@ -208,6 +208,18 @@ def test_root_that_cannot_become_anybody_else_is_told_what_to_do(
     roots.ends(host)
 
 
+def test_root_of_a_namespace_that_has_no_other_user_is_told_what_to_do(roots: Roots) -> None:
+    without = (needs("unshare"), "--map-root-user")
+    if subprocess.run([*without, "true"], check=False).returncode:
+        pytest.skip("no user namespace can be made")
+    host = roots.start("--log", "t.log", wrapper=without)
+    assert host.status() == 1
+    assert host.err == f"Unable to become nobody: Invalid argument; {OR_ROOT}"
+    host = roots.start("--log", "t.log", "--allow-root", wrapper=without)
+    enter(host)
+    roots.ends(host)
+
+
 def test_a_program_that_the_user_cannot_read_is_told(roots: Roots) -> None:
     hidden = roots.directory / "hidden"
     hidden.mkdir()
