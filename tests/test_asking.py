@@ -314,6 +314,21 @@ def test_it_leaves_nothing_at_the_bottom_of_the_screen_either(tmux: Tmux) -> Non
     assert "code:" not in tmux.all
 
 
+def test_it_leaves_nothing_however_the_window_was_resized(tmux: Tmux) -> None:
+    tmux.line(f"seq 100; {asker(tmux.cwd)}")
+    tmux.sees("100\ncode:\n4 words")
+    tmux.type("wal dex " + "zoo " * 60)
+    tmux.sees("62 words")
+    for width in (70, 50, 120, 60):
+        tmux.tmux("resize-window", "-x", str(width), "-y", "24")
+    until(lambda: tmux.screen.count("code:") == 1 and tmux.screen.count("62 words") == 1)
+    tmux.key("Enter")
+    tmux.is_left()  # what is typed before that is its own
+    tmux.prompt_again()
+    assert "*" not in tmux.all
+    assert "code:" not in tmux.all
+
+
 def test_no_color_is_heeded(tmux: Tmux) -> None:
     tmux.line(f"clear; NO_COLOR=1 {asker(tmux.cwd)}")
     tmux.sees("code:\n4 words")

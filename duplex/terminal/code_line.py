@@ -32,6 +32,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from duplex.asking import CTRL_C, CTRL_D, PROMPT
 from duplex.spoken import ENOUGH, WORDS, candidates, listed, normal, split
 from duplex.terminal.keyboard import Keyboard
+from duplex.terminal.redraw import Redrawing
 
 _FIRST_HINT = f"{WORDS} words, or {ENOUGH} letters of each; Tab completes a word, Ctrl-C gives up"
 
@@ -95,8 +96,9 @@ class CodeLine:
             FormattedTextControl(lambda: hint_for(self._typed.text)), height=1, style=style
         )
         asking = Condition(lambda: self._answer is None)
-        return Application(
-            Layout(ConditionalContainer(HSplit([line, hint]), asking)),
+        return Redrawing(
+            stays=False,
+            layout=Layout(ConditionalContainer(HSplit([line, hint]), asking)),
             key_bindings=self._keys(),
             erase_when_done=True,
             after_render=self._drawn,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.data_structures import Point
@@ -25,17 +25,23 @@ if TYPE_CHECKING:
 # A window that is drawn larger has many sizes, one after another, and each is only true when it is
 # the last one for now: tmux tells a new size up to 250 ms after it has cut the rows.
 SETTLE = 0.3  # s without another size, until all is drawn again
+LONGEST = 2.0  # s that this may take
+_Result = TypeVar("_Result")
 
 
-class Redrawing(Application[None]):
-    """Waits until the size has settled; what is typed meanwhile is taken, and drawn then."""
+class Redrawing(Application[_Result]):
+    """Waits until the size has settled; what is typed meanwhile is taken, and drawn then.
 
-    def __init__(self, **options: Any) -> None:
+    `stays`: what is drawn is there for long, and may be put where resizing harms it least.
+    """
+
+    def __init__(self, *, stays: bool, **options: Any) -> None:
         super().__init__(terminal_size_polling_interval=None, **options)
-        self.renderer = _Renderer(self.renderer)
+        self.renderer = _Renderer(self.renderer, goes_down=stays and _is_tmux())
         self._settled = asyncio.Event()
         self._settled.set()
         self._timer: asyncio.TimerHandle | None = None
+        self._unsettled_since = 0.0  # on the loop's clock
         self._clears = False  # once it has settled
 
     def clear(self) -> None:
@@ -46,18 +52,22 @@ class Redrawing(Application[None]):
 
     async def settled(self) -> None:
         """Wait until something may be printed above."""
-        while self._size_has_changed() or not self._settled.is_set():
+        if self._size_has_changed() and self._settled.is_set():
             self._on_resize()
-            await self._settled.wait()
+        await self._settled.wait()
 
     def _size_has_changed(self) -> bool:
         return cast(_Renderer, self.renderer).size_has_changed
 
     def _on_resize(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._settled.is_set():
+            self._unsettled_since = now
         self._settled.clear()
         if self._timer:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(SETTLE, self._settle)
+        due = min(now + SETTLE, self._unsettled_since + LONGEST)
+        self._timer = asyncio.get_running_loop().call_at(due, self._settle)
 
     def _settle(self) -> None:
         self._settled.set()
@@ -77,12 +87,12 @@ class Redrawing(Application[None]):
 class _Renderer(Renderer):
     """Instead of `former`, with which it has all in common but the counting."""
 
-    def __init__(self, former: Renderer) -> None:
+    def __init__(self, former: Renderer, *, goes_down: bool) -> None:
         super().__init__(former.style, former.output)
         # Where tmux cuts rows anew it pushes others out at the top, though there are empty ones
         # below; and what has gone into its scrollback nobody can erase. So the bar is kept in the
         # last row there.
-        self._goes_down = _is_tmux()
+        self._goes_down = goes_down
         self._at_bottom = False
 
     @property

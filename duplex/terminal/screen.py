@@ -74,7 +74,7 @@ class Screen:
         self._typed = Draft(history=InMemoryHistory(), accept_handler=self._accept)
         self._app = self._application()
 
-    def _application(self) -> Redrawing:
+    def _application(self) -> Redrawing[None]:
         terminal = cast(TextIO, self._terminal)  # as far as the output needs it
         output = Vt100_Output.from_pty(terminal, term=os.environ.get("TERM"))
         # Never ask the terminal for the cursor's position: not each one answers, and without it
@@ -97,6 +97,7 @@ class Screen:
         question = Window(FormattedTextControl(self._asked), height=1, style="bold")
         asked = ConditionalContainer(question, Condition(lambda: self._question is not None))
         return Redrawing(
+            stays=True,
             layout=Layout(HSplit([above, asked, search, line, bar]), focused_element=line),
             key_bindings=self._keys(),
             refresh_interval=REDRAW_EVERY,

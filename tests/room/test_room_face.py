@@ -108,7 +108,12 @@ def test_history_looks_as_it_did_when_it_was_said(at: Tmux, room: tuple[Program,
 
 def rows(at: Tmux) -> list[str]:
     """What is shown above the prompt."""
-    shown = at.screen.split("\n")
+
+    def drawn() -> list[str]:
+        shown = at.screen.split("\n")
+        return shown if ">" in shown else []
+
+    shown = until(drawn)
     return [row for row in shown[: shown.index(">")] if re.match(r"\d\d:\d\d:\d\d ", row)]
 
 

@@ -43,6 +43,7 @@ def test_rows_that_go_on_stand_under_the_text_and_words_are_whole(talk: Talk) ->
     words = " ".join(f"word{number}" for number in range(40))
     talk.says(words)
     talk.at.sees("word39")
+    talk.shows_input("")
     rows = talk.at.screen.split("\n")
     at = next(number for number, row in enumerate(rows) if "client: word0" in row)
     line = rows[at : rows.index(">", at)]
@@ -51,7 +52,8 @@ def test_rows_that_go_on_stand_under_the_text_and_words_are_whole(talk: Talk) ->
     assert " ".join(row[len("12:34:56 client: ") :] for row in line) == words
     talk.at.line(words)
     assert talk.hears() == words
-    until(lambda: "\n                 word" not in talk.at.screen or "me: word0" in talk.at.screen)
+    talk.at.sees("me: word0")
+    talk.shows_input("")
     own = talk.at.screen.partition("me: word0")[2]
     assert "\n" + " " * len("12:34:56 me: ") + "word" in own
 
