@@ -205,3 +205,17 @@ def test_a_half_typed_line_is_told_when_a_room_closes(terminal: Start, duo: Duo)
     shell.line("echo he''re; exit")
     shell.sees("here")
     assert not (duo.tmp / "executed").exists()
+
+
+def test_the_question_whether_somebody_is_there_makes_no_telnet_of_who_asks(duo: Duo) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connector = duo.connect(server.getsockname()[1])
+        peer, _ = server.accept()
+        with peer:
+            connector.type("my last\n")
+            connector.end_input()
+            assert read_all(peer) == b"my last\n"
+            peer.send(b"\0", socket.MSG_OOB)
+            peer.sendall(b"\xff\xfdA \xff\xff\n")
+            until(lambda: connector.out == b"\\xff\\xfdA \\xff\\xff\n")
+    assert connector.status() == 0
