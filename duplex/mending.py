@@ -35,7 +35,8 @@ SPARSE = 1 << 20  # bytes of a gap that are rather a hole
 CHUNK = 1 << 20  # bytes looked at at once
 _KNOWN_AT, _KNOWN_SIZE = 64, 64  # bytes in the key's file (secret.py)
 _EVENT = b" * "
-SHORTEST = record.STAMP_LENGTH + len(_EVENT) + 1  # bytes of an event without a text
+STAMP = record.STAMP_LENGTH
+SHORTEST = STAMP + len(_EVENT) + 1  # bytes of an event without a text
 _TEXT = b"(what stood here is no record)"
 _NO_RECORD = re.compile(
     rb"^(?!\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d\.\d{3}Z (?:<[^<> \n]+> |\* )).*\n",
@@ -247,6 +248,16 @@ def _fill(fd: int, size: int, committed: Committed) -> None:
     for filling in events(mark - begin, committed.stamped):
         os.write(fd, filling)
     committed.first = mark
+
+
+def keep_foreign(path: str, beyond: bytes) -> str:
+    """Keep what is cut off, unless it is whole records or the beginning of one, which the room's
+    own may be; what to tell."""
+    whole, newline, begun = beyond.rpartition(b"\n")
+    records = whole + newline
+    if (not records or _all_sound(records)) and record.could_be_torn(begun[:STAMP]):
+        return ""
+    return f"somebody else has written {len(beyond)} bytes to {path}{keep(path, beyond)}"
 
 
 def keep(path: str, foreign: bytes) -> str:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import os
 import time
 
+from duplex import mending
 from duplex.errors import TranscriptError
 from duplex.store.entry import FIRST
 from duplex.store.errors import Diverged, Gap, OtherRoom, Refused, Unreachable
@@ -75,6 +76,10 @@ def settle(transcript: Transcript, position: Position, room: Room, name: str) ->
             position.shorten(transcript.fd, first, _last_newline(transcript.fd, end))
         elif not position.is_unchanged(transcript.fd, first):
             raise Diverged(transcript.path, first, exactly=False)
+        if end > position.offset:  # a mirror's that was killed, or somebody else's
+            beyond = os.pread(transcript.fd, mending.KEPT, position.offset)
+            if told := mending.keep_foreign(transcript.path, beyond):
+                transcript.tell(told)
         os.ftruncate(transcript.fd, position.offset)
         return position.offset
 

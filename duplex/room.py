@@ -243,10 +243,10 @@ class Room:
         self.has_operator = self.keeper in (keeper.SCREEN, keeper.LINES)
         self.files = files
         self.transcript = files.transcript  # the host's description; each member opens its own
+        self.transcript.tell = say_status
         self.protection = protected
         self.keys = Keys(self.settle(options, files.secret))
         self.page = Page.make(options.max_members + SPARE_SEATS)
-        self.transcript.tell = say_status
         self.transcript.share(self.page, synced=options.fsync == "always")
         self.roster = Roster(self.page)
         self.transcript.tell = self.tell_of_others

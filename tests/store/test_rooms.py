@@ -504,3 +504,27 @@ def test_changes_of_nick_count_as_what_they_make_the_room_do(rooms: Rooms) -> No
     ann.say(*(f"/nick ⓐⓝⓝ{number}" for number in range(40)))
     ann.sees("! slowly: 0.1 lines a second; all will be said")
     assert sum(" is now " in event for event in site.events()) <= 1 + 10
+
+
+def test_what_somebody_else_writes_to_a_copy_is_no_part_of_it(rooms: Rooms) -> None:
+    """While its host runs, and while it does not."""
+    one, two = rooms.open(), rooms.open()
+    ann, bob = one.client("ann"), two.client("bob")
+    ann.sees("* guest-2 is now bob")
+    with two.log.open("ab") as file:
+        file.write(b"\x1b]52;c;eA==\x07\n")
+    ann.say("hello")
+    bob.sees("<ann> hello")
+    assert b"52;" not in bob.heard
+    until(lambda: "somebody else has written 13 bytes" in two.host.err)
+    rooms.are_same()
+    bob.say("/quit")
+    ann.sees("* bob left")
+    two.end()
+    with two.log.open("ab") as file:
+        file.write(b"x\n")
+    two.start()
+    assert "somebody else has written 2 bytes" in two.host.err
+    ann.say("again")
+    until(lambda: b"<ann> again" in two.log.read_bytes())
+    rooms.are_same()
