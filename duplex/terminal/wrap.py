@@ -64,7 +64,7 @@ def rows(text: str, head: int, indent: int, columns: int) -> Iterator[tuple[int,
     """Where each row of a line begins and ends.
 
     Its first `head` characters say whose it is, and are not divided at a space. Rows after the
-    first have `indent` cells less. The spaces at which a row ends are in none.
+    first have `indent` cells less. The spaces at which a row ends are in none. Tabs there are none.
     """
     measured = _Ascii(text) if text.isascii() else _Measured(text)
     start, cells = 0, columns
