@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parent.parent
 
 
 def fuzz(*args: str) -> subprocess.CompletedProcess[str]:
-    """The command as README.md has it."""
+    """The command as CONTRIBUTING.md has it."""
     return subprocess.run(
         [sys.executable, "-m", "tests.fuzz", *args],
         cwd=PROJECT,

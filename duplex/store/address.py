@@ -59,7 +59,7 @@ class Address:
             from redis.backoff import NoBackoff
             from redis.retry import Retry
         except ImportError:
-            raise DuplexError("--redis needs redis-py: pip install 'duplex[redis]'") from None
+            raise DuplexError(_NO_LIBRARY) from None
         try:
             # No second try by the library: what is asked again is for us to decide, in order.
             return redis.Redis.from_url(
@@ -83,6 +83,12 @@ class Address:
         for secret in self._secrets:
             text = text.replace(secret, "…")
         return " ".join(text.split())
+
+
+_NO_LIBRARY = (
+    "cannot use --redis: the redis package is not installed "
+    "(in duplex's checkout: pip install '.[redis]')"
+)
 
 
 def _unusable() -> UsageError:

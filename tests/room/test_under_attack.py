@@ -44,7 +44,7 @@ from duplex.page import HERE
 
 OpenRoom = Callable[..., Room]
 TESTS = Path(__file__).parent.parent
-CODE = "walrus-gizmo-tulip-abacus"
+CODE = "walrus-gizmo-tulip-zookeeper"
 LIMITS = ("--rate", "20", "--max-handshakes", "32", "--max-per-address", "64")  # the defaults
 LATENCY = 0.25  # s: for 99 lines of 100, under the whole attack
 MINUTE = 60.0  # s until nothing may be left of it
