@@ -65,11 +65,18 @@ class Custody:
             self._tell_once(f"{self._path} cannot be put right: {reason}")
 
     def _is_there(self) -> bool:
-        """Whether the path leads to our file."""
+        """Whether the path leads to our file.
+
+        Where the room's user cannot go, only root can do something to it (ownership.py): all that
+        is seen there is that it was removed.
+        """
+        ours = os.fstat(self._transcript.fd)
         try:
-            there, ours = os.stat(self._path), os.fstat(self._transcript.fd)
+            there = os.stat(self._path)
         except FileNotFoundError:
             return False
+        except PermissionError:
+            return ours.st_nlink > 0
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def _put_back(self) -> None:

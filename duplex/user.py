@@ -62,8 +62,6 @@ def become(user: pwd.struct_passwd) -> None:
     drop(user)
     os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name)
     reach.keep(user.pw_name)
-    if not os.access(os.curdir, os.X_OK):
-        os.chdir(os.sep)  # nothing of ours is looked for by a name from now on
 
 
 def drop(user: pwd.struct_passwd) -> None:

@@ -105,6 +105,10 @@ def status(pid: int) -> str:
     return Path(f"/proc/{pid}/status").read_text()
 
 
+def times_it_waited(host: Program) -> int:
+    return int(status(host.pid).partition("\nvoluntary_ctxt_switches:\t")[2].split()[0])
+
+
 def test_it_goes_on_where_it_ended_and_who_was_there_comes_back(roots: Roots) -> None:
     host = roots.start("--log", "t.log")
     ann = Client(port_of(host))
@@ -178,6 +182,21 @@ def test_the_screen_is_nobodys_too(tmp_path: Path, terminal: Callable[..., Termi
     window.line("/close")
     assert window.status() == 0
     assert "<host> hello" in room_log(tmp_path).read_text()
+
+
+def test_what_it_cannot_see_is_no_trouble_until_it_is_removed(roots: Roots) -> None:
+    host = roots.start("--log", "t.log")
+    ann = enter(host)
+    waits = times_it_waited(host)
+    until(lambda: times_it_waited(host) > waits + 2)  # it looks each time
+    assert "put right" not in host.err
+    (roots.directory / "t.log").unlink()
+    until(lambda: "t.log cannot be put right: Permission denied\n" in host.err)
+    ann.say("hello", "/who")
+    ann.sees("! 1 is here")
+    assert host.err.count("put right") == 1
+    assert sorted(os.listdir(roots.directory))[-1] == "t.log.key"
+    roots.ends(host)
 
 
 # Where it cannot be
