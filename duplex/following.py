@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 GREETING_LIMIT = 1024  # bytes of a welcome, and more
 QUIET = 1.0  # s without a word of the peer, until its connection is recorded as that of a talk
 _TLS_ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02", re.DOTALL)  # RFC 8446, 5.1 and 6
+LINE_LIMIT = 1 << 20  # bytes: more than the longest record that is made visible
 HANDSHAKE = 15.0  # s for a room to let us in again: a stale member of ours may have to end first
 
 
@@ -88,6 +89,7 @@ class Following(Receiving):
         self._pending = pending
         self._on_screen = on_screen
         self._greeting: bytes | None = b""  # what has come of the first line; None: all of it
+        self._begun_line = b""  # what has come of a later one, in a room
         self._in_room = False
         self._mine = Mine()
         self._relay: Child | None = None
@@ -151,8 +153,28 @@ class Following(Receiving):
         if self._greeting is not None:
             return self._look_at_greeting(said) if said else ""
         if self._in_room:
-            return self._read(self._receiver.lines(said))
+            return self._take_lines(said)
         return super()._take_said(said)
+
+    def _take_lines(self, said: bytes) -> str:
+        """The offset counts what is on the wire, whatever the boundary makes of it: a room of
+        another version may have another one."""
+        end = said.rfind(b"\n") + 1
+        whole, self._begun_line = self._begun_line + said[:end], said[end:]
+        if not end:
+            whole, self._begun_line = b"", whole + said
+            too_long = len(self._begun_line) > LINE_LIMIT
+            return ".lost the room says a line without an end" if too_long else ""
+        lines = self._receiver.lines(whole)
+        if lines == whole:
+            return self._read(lines)
+        ending = ""
+        for line in _lines(whole):
+            at = self._offset.at
+            ending = ending or self._read(self._receiver.lines(line))
+            if self._offset.at != at and not answers.PRIVATE.match(line):
+                self._offset.at = at + len(line)
+        return ending
 
     def _end(self, cut_off: bool) -> None:
         """The connection has ended: what is left of a record that was cut is read again."""
@@ -362,7 +384,7 @@ class Following(Receiving):
         self._receiver = channel.receiver
         self._receiver.parted = True
         self._offset.is_told = False
-        self._greeting = b""
+        self._greeting = self._begun_line = b""
         self._deadline = time.monotonic() + HANDSHAKE
         handed = [self._sock]
         if said:
@@ -389,6 +411,11 @@ class Following(Receiving):
                 sock.close()  # and later there may be a process
             else:
                 return sock, channel, said
+
+
+def _lines(whole: bytes) -> list[bytes]:
+    """Parted at newlines alone."""
+    return [line + b"\n" for line in whole.split(b"\n")[:-1]]
 
 
 def _shown(word: bytes) -> str:

@@ -260,3 +260,25 @@ def test_a_line_that_the_room_takes_for_another_is_said_again(duo: Duo) -> None:
             assert [heard.readline() for _ in range(2)] == [b"one\n", b"two\n"]
         again.close()
         ann.stop()
+
+
+def test_the_offset_counts_what_is_on_the_wire(duo: Duo) -> None:
+    """Though a room of another version says what this side makes visible, and longer by it."""
+    strange = "2026-11-24T00:00:00.000Z <bob> a\u202eb\x1b\u200bc\n".encode()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        port = str(server.getsockname()[1])
+        ann = duo.start([*DUPLEX, "connect", "127.0.0.1", port, "--nick", "ann"], "ann")
+        sock = in_fake_room(server, "/join ann\n", 0, 0)
+        at = len(ENTRY + LINES[0] + strange)
+        sock.sendall(ENTRY + LINES[0] + strange[:40])
+        sock.sendall(strange[40:] + b"! at %d\n-bob- \x1b\n" % at + strange + LINES[1])
+        at += len(strange + LINES[1])
+        sock.sendall(b"! at %d\n" % at)
+        until(lambda: LINES[1] in ann.out)
+        sock.close()
+        in_fake_room(server, f"/resume ann k {at}\n", at, at).close()
+        ann.type("quit\n")
+        ann.status()
+    assert "asking again" not in ann.err
+    assert b"a\\u202eb\\x1b" in heard_by(ann).read_bytes()

@@ -40,6 +40,7 @@ STRANGE = {
     "records with escapes": said("ann", b"\x1b[31mred \x1b]52;c;eA==\x07\n", AT),
     "a record with bytes that are no text": said("ann", b"\xff\xfe\n", AT),
     "a record that turns letters around": said("ann", "a\u202eb\n".encode(), AT),
+    "a record with what is not seen": said("ann", "a\u200bb\u2060c\n".encode(), AT),
     "a record with a pile of marks": said("ann", ("x" + "\u0301" * 20 + "\n").encode(), AT),
 }
 
@@ -85,6 +86,13 @@ def test_whatever_is_no_record_becomes_one_and_all_others_stay_where_they_are(
     assert foreign.rstrip(b"\n") in strange
     assert foreign
     assert mended(path) == ""
+
+
+def test_of_a_record_only_what_is_not_safe_is_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "t.log"
+    path.write_bytes(said("ann", "a\u200bb\x1bc größe\r\n".encode(), AT))
+    mended(path)
+    assert path.read_bytes() == said("ann", "a???b?c größe?\n".encode(), AT)
 
 
 def test_a_transcript_of_nothing_but_records_is_left_as_it_is(tmp_path: Path) -> None:
