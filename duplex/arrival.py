@@ -17,6 +17,7 @@ from duplex import answers, page, record
 from duplex.commands import NUMBERS
 from duplex.errors import TranscriptError
 from duplex.handshake import FIRST_LINE
+from duplex.lookalikes import look, why_not
 from duplex.roster import HOST, NickError, Taken, new_session, prepare_nick, same_nick
 from duplex.tcp import round_trip
 
@@ -165,17 +166,18 @@ class Arrival:
         """`nick`, or with the first number behind it that is free."""
         if same_nick(nick) == same_nick(self._member.nick):
             return
-        number = 1
+        number, why = 1, ""
         while True:
             ending = str(number) if number > 1 else ""
             try:
                 self._take(free_nick(nick[: NICK_ROOM - len(ending)] + ending))
-            except Taken:
+            except Taken as error:
+                why = why or str(error)
                 number += 1
             else:
                 break
-        if number > 1:
-            self._member.notice(f"{Taken(nick)}, so you are {self._member.nick}")
+        if why:
+            self._member.notice(f"{why}, so you are {self._member.nick}")
 
     def _enter(self, echo: bool) -> None:
         member = self._member
@@ -308,4 +310,8 @@ def free_nick(text: str) -> str:
     nick = prepare_nick(text)
     if same_nick(nick) == HOST:
         raise NickError(f"{HOST} is who keeps this room")
+    if why := why_not(nick):
+        raise NickError(f"{text!r} cannot be a nick: {why}")
+    if look(nick) == HOST:
+        raise NickError(f"{nick} looks like {HOST}, who keeps this room")
     return nick

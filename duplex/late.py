@@ -106,6 +106,8 @@ def rename(member: Member, nick: str) -> tuple[int, int]:
     other = same_nick(nick) != same_nick(former)  # not only in the case of its letters
     if other:
         room.roster.take(member.seat, nick)
+    else:
+        room.roster.respell(member.seat, nick)
     try:
         with member.transcript:
             at = member.transcript.stamp()

@@ -19,7 +19,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal
+    from typing import Any, Literal
 
 _REASON_LIMIT = 255  # bytes
 # What a seat's state can be: SHAKING while its client has not shown yet that it may come in, or may
@@ -61,6 +61,8 @@ class Seat(ctypes.Structure):
         ("wants", ctypes.c_uint64),
         ("holds_0", ctypes.c_uint64),
         ("holds_1", ctypes.c_uint64),
+        ("looks_0", ctypes.c_uint64),  # what those two look like, as the roster writes it
+        ("looks_1", ctypes.c_uint64),
     )
 
     pid: int
@@ -77,6 +79,8 @@ class Seat(ctypes.Structure):
     wants: int
     holds_0: int
     holds_1: int
+    looks_0: int
+    looks_1: int
     _which: int
     _name_0: bytes
     _name_1: bytes
@@ -255,8 +259,15 @@ class Page:
 
     def holder_of(self, nick: int) -> Seat | None:
         """The seat of the member whose nick that is, as the roster writes nicks."""
-        for field in (Seat.holds_0, Seat.holds_1):
-            holds = self._of_all("Q", field.offset // 8)  # type: ignore[attr-defined]
+        return self._with(nick, Seat.holds_0, Seat.holds_1)
+
+    def twin_of(self, look: int) -> Seat | None:
+        """The seat of the member whose nick looks so."""
+        return self._with(look, Seat.looks_0, Seat.looks_1)
+
+    def _with(self, nick: int, *fields: Any) -> Seat | None:
+        for field in fields:
+            holds = self._of_all("Q", field.offset // 8)
             if nick in holds:
                 return self.seat(holds.index(nick))
         return None

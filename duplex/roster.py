@@ -10,13 +10,14 @@ transcript.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import hashlib
 import os
 import re
 from contextlib import contextmanager
 
-from duplex import mailbox
+from duplex import lookalikes, mailbox
 from duplex.errors import DuplexError, reason_of
 from duplex.mailbox import Mailbox
 from duplex.text import visible
@@ -48,6 +49,18 @@ class Taken(DuplexError):
 
     def __init__(self, nick: str) -> None:
         super().__init__(f"somebody else is {nick} now")
+
+
+class Alike(Taken):
+    """Somebody is called what looks like it."""
+
+    def __init__(self, nick: str, other: str) -> None:
+        DuplexError.__init__(self, f"{nick} looks like {other}, who is here")
+
+
+def refusal(nick: str, other: str) -> Taken:
+    """Why `nick` cannot be had while somebody is called `other`, if that is known."""
+    return Alike(nick, other) if other and same_nick(other) != same_nick(nick) else Taken(nick)
 
 
 class Undeliverable(DuplexError):
@@ -100,7 +113,8 @@ def _by_profile(profile: str, text: str) -> str:
     # The profile has composed and decomposed: a record holds nothing that whoever reads it with the
     # same boundary would change, or offsets would be counted differently on both sides.
     if visible(nick) != nick:
-        raise NickError(f"{text!r} cannot be a nick: it has too many marks on one letter")
+        reason = "it has too many marks on one letter, or what is not seen"
+        raise NickError(f"{text!r} cannot be a nick: {reason}")
     return nick
 
 
@@ -111,6 +125,7 @@ class Roster:
         self.page = page
         self._key = os.urandom(16)  # of digests: nobody finds two nicks that have the same
         self._control = 0  # the host's mailbox
+        lookalikes.table()  # once for all members
 
     def open_control(self) -> Mailbox:
         """The host's mailbox: what an operator wants of it. Before the first member is forked."""
@@ -123,11 +138,27 @@ class Roster:
 
         Seats are looked at before those who are leaving: the host writes the other way round.
         """
-        digest = self._digest(nick)
-        with self._locked(digest, nick):
+        digest, look = self._digest(nick), self._look(nick)
+        with self._locked(digest, nick), self._locked(look, nick):
             if self.page.holder_of(digest) or digest in self.page.leaving.tolist():
                 raise Taken(nick)
-            _hold(seat, digest)
+            self._look_at_twin(seat, nick, look)
+            _hold(seat, digest, look)
+
+    def respell(self, seat: Seat, nick: str) -> None:
+        """It is this member's already, and is written so from now on. Raises Taken."""
+        digest, look = self._digest(nick), self._look(nick)
+        with self._locked(look, nick):
+            self._look_at_twin(seat, nick, look)
+            if seat.holds_0 == digest:
+                seat.looks_0 = look
+            else:
+                seat.looks_1 = look
+
+    def _look_at_twin(self, seat: Seat, nick: str, look: int) -> None:
+        twin = self.page.twin_of(look)
+        if twin and ctypes.addressof(twin) != ctypes.addressof(seat):
+            raise refusal(nick, twin.nick)
 
     def wants(self, seat: Seat, nick: str) -> None:
         """Said by who is about to take over `nick`, before it says from whom."""
@@ -143,7 +174,7 @@ class Roster:
             leaving = self.page.leaving.tolist()
             if self.page.holder_of(digest):
                 raise Taken(nick)
-            _hold(seat, digest)
+            _hold(seat, digest, self._look(nick))
             if digest in leaving:
                 self.page.leaving[leaving.index(digest)] = 0
 
@@ -151,9 +182,9 @@ class Roster:
         """Let somebody else have it."""
         digest = self._digest(nick)
         if seat.holds_0 == digest:
-            seat.holds_0 = 0
+            seat.holds_0 = seat.looks_0 = 0
         if seat.holds_1 == digest:
-            seat.holds_1 = 0
+            seat.holds_1 = seat.looks_1 = 0
 
     def leaves(self, *nicks: int) -> list[Kept]:
         """The host, before it clears a seat: what its member has held is nobody's, and not free.
@@ -218,15 +249,27 @@ class Roster:
 
     def _digest(self, nick: str) -> int:
         """A number that can be an offset in a file: from 1 to 2 ** 63. Raises NickError."""
-        digest = hashlib.blake2b(same_nick(nick).encode(), key=self._key, digest_size=8).digest()
+        return self._number(same_nick(nick))
+
+    def _look(self, nick: str) -> int:
+        """The same of what it looks like; a space is in no nick, so these are others."""
+        return self._number(f" {lookalikes.look(nick)}")
+
+    def _number(self, text: str) -> int:
+        digest = hashlib.blake2b(text.encode(), key=self._key, digest_size=8).digest()
         return int.from_bytes(digest, "big") >> 1 | 1
 
 
-def _hold(seat: Seat, digest: int) -> None:
+def _hold(seat: Seat, digest: int, look: int) -> None:
     if seat.holds_0:
-        seat.holds_1 = digest
+        seat.holds_1, seat.looks_1 = digest, look
     else:
-        seat.holds_0 = digest
+        seat.holds_0, seat.looks_0 = digest, look
+
+
+def claimed(nick: str, text: str) -> tuple[str, str, str, str]:
+    """What a room's store is asked for a nick with, and an event's text."""
+    return nick, same_nick(nick), text, lookalikes.look(nick)
 
 
 class Keys:

@@ -10,7 +10,7 @@ import time
 
 from duplex import page
 from duplex.arrival import LOOK_EVERY, TAKING_OVER, Arrival, NotResumed
-from duplex.roster import HOST, Roster, Taken, same_nick
+from duplex.roster import HOST, Roster, Taken, claimed, refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,20 +56,20 @@ class SharedArrival(Arrival):
 
     def _take_guest_nick(self) -> None:
         if self._member.operator:
-            self._claim(HOST, f"{HOST}:{self._room.host_id}")
+            self._claim(HOST, f"{HOST}:{self._room.host_id}", "")
             self._be_called(HOST)
             return
-        nick = self._claim("", "")
+        nick = self._claim("", "", "")
         self._be_called(nick)
 
     def _take(self, nick: str) -> None:
-        self._be_called(self._claim(nick, same_nick(nick)))
+        self._be_called(self._claim(*claimed(nick, "")))
 
-    def _claim(self, nick: str, key: str) -> str:
+    def _claim(self, nick: str, *how: str) -> str:
         """The nick that was given. Raises Taken."""
-        heard = self._call("claim", nick, key, "")
-        if heard.word == "taken":
-            raise Taken(nick)
+        heard = self._call("claim", nick, *how)
+        if heard.word in ("taken", "alike"):
+            raise refused(nick, heard)
         self._look_at(heard)
         self._here = int(heard.rest[1])
         return heard.rest[0].decode()
@@ -89,7 +89,7 @@ class SharedArrival(Arrival):
         member.seat.session, own = session, f"{self.session:016x}"
         member.pen.session = f"{session:016x}".encode()
         text = f"{nick} is back ({member.seat.address})"
-        heard = self._call("resume", nick, same_nick(nick), text)
+        heard = self._call("resume", *claimed(nick, text))
         if heard.word in ("taken", "later"):
             member.seat.session, member.pen.session = self.session, own.encode()
         if heard.word == "taken":
@@ -143,6 +143,11 @@ class SharedArrival(Arrival):
             if time.monotonic() >= deadline:
                 return
             time.sleep(LOOK_EVERY)
+
+
+def refused(nick: str, heard: Heard) -> Taken:
+    """Why the store does not give a nick: it has answered "taken", or "alike"."""
+    return refusal(nick, heard.rest[0].decode() if heard.rest else "")
 
 
 def take_given(roster: Roster, seat: Seat, nick: str) -> None:

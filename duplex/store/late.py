@@ -8,8 +8,8 @@ from __future__ import annotations
 from duplex import page
 from duplex.late import Late
 from duplex.record import event
-from duplex.roster import Taken, same_nick
-from duplex.store.arrival import OutOfReach, SharedArrival
+from duplex.roster import claimed
+from duplex.store.arrival import OutOfReach, SharedArrival, refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class SharedLate(Late, SharedArrival):
 
     def join(self, wanted: str) -> None:
         try:
-            self._claim("", "")  # nothing but how many are here
+            self._claim("", "", "")  # nothing but how many are here
             super().join(wanted)
         except OutOfReach as error:
             self._give_up(error)
@@ -46,9 +46,9 @@ class SharedLate(Late, SharedArrival):
 
     def _change(self, nick: str) -> None:
         member, text = self._member, f"{self._member.nick} is now {nick}"
-        heard = self._call("claim", nick, same_nick(nick), text)
-        if heard.word == "taken":
-            raise Taken(nick)
+        heard = self._call("claim", *claimed(nick, text))
+        if heard.word in ("taken", "alike"):
+            raise refused(nick, heard)
         self._look_at(heard)
         start = int(heard.rest[2])
         if start >= 0:

@@ -14,7 +14,7 @@ import time
 
 from duplex import answers, page
 from duplex.member import FLUSH, TAKE_OVER, Member
-from duplex.roster import HOST, Taken, same_nick
+from duplex.roster import HOST, Taken, claimed, same_nick
 from duplex.store.arrival import SharedArrival, take_given
 from duplex.store.delivery import Held, HeldSealed
 from duplex.store.entry import said
@@ -183,17 +183,20 @@ class SharedMember(Member):
     def _come_again(self) -> None:
         """This host was taken for dead, and its people were announced as dropped."""
         nick, number = self.nick, 1
-        key = f"{HOST}:{self.room.host_id}" if self.operator else same_nick(nick)
+        how: tuple[str, ...] = claimed(nick, "")
+        if self.operator:
+            how = (nick, f"{HOST}:{self.room.host_id}", "")
         while True:
-            heard = self.call("claim", nick, key, "")
+            heard = self.call("claim", *how)
             if heard is None or heard.word in ("ok", "moved"):
                 break
-            if self.delivery.echo or heard.word != "taken":  # it resumes, and is told all
+            is_held = heard.word in ("taken", "alike")
+            if self.delivery.echo or not is_held:  # it resumes, and is told all
                 self.leave(page.LOST, f"{self.nick} is somebody else now", 0)
                 return
             number += 1
             nick = f"{self.nick}{number}"
-            key = same_nick(nick)
+            how = claimed(nick, "")
         if heard is None:
             return  # this host closes
         if heard.word == "moved":

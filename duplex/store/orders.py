@@ -8,7 +8,8 @@ from __future__ import annotations
 from duplex import answers, orders
 from duplex.arrival import free_nick
 from duplex.record import event
-from duplex.roster import HOST, NickError, Taken, same_nick
+from duplex.roster import HOST, NickError, claimed
+from duplex.store.arrival import refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ def _nick(member: SharedMember, wanted: str) -> None:
         if heard.word == "ok":
             start = int(heard.rest[2])
             if start < 0:  # it was asked twice, or this host was taken for dead meanwhile
-                member.call("claim", nick, same_nick(nick), "")
+                member.call("claim", *claimed(nick, ""))
             member.when_copied(start + len(event(text)) if start >= 0 else 0, copied)
-        elif heard.word == "taken":
-            member.answer(str(Taken(nick)))
+        elif heard.word in ("taken", "alike"):
+            member.answer(str(refused(nick, heard)))
         else:
             reason = b" ".join(heard.rest).decode(errors="replace") or "try again"
             member.answer(answers.not_recorded(reason))
@@ -65,7 +66,7 @@ def _nick(member: SharedMember, wanted: str) -> None:
         key = keys.key(nick, member.seat.session) if member.delivery.echo else ""
         member.answer(answers.renamed(nick, key))
 
-    member.ask("claim", nick, same_nick(nick), text, then=then)
+    member.ask("claim", *claimed(nick, text), then=then)
 
 
 def _here(order: Callable[[SharedMember, str], None]) -> Callable[[Member, str], None]:

@@ -171,11 +171,22 @@ end
 local function remove(connection, person)
   call('HDEL', people, connection)
   call('SREM', base .. 'at:' .. person.h, connection)
-  if person.k and call('HGET', nicks, person.k) == connection then call('HDEL', nicks, person.k) end
+  for _, held in ipairs({person.k or '', ' ' .. (person.l or '')}) do
+    if call('HGET', nicks, held) == connection then call('HDEL', nicks, held) end
+  end
   if person.e then
     call('HINCRBY', room, 'here', -1)
     if call('HGET', sessions, person.s) == connection then call('HDEL', sessions, person.s) end
   end
+end
+
+-- A nick is somebody's by its key, and by a space and what it looks like.
+local function hold(connection, person, nick, key, look)
+  if person.k and person.k ~= key then call('HDEL', nicks, person.k) end
+  if person.l and person.l ~= look then call('HDEL', nicks, ' ' .. person.l) end
+  call('HSET', nicks, key, connection)
+  if look then call('HSET', nicks, ' ' .. look, connection) end
+  person.n, person.k, person.l = nick, key, look
 end
 
 local function post(to, person, letter, from)
@@ -291,7 +302,7 @@ local connection, session = ARGV[7], ARGV[8]
 local person = get(connection)
 
 if op == 'claim' then
-  local nick, key, text = ARGV[9], ARGV[10], ARGV[11]
+  local nick, key, text, look = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
   if not person then
     local other = call('HGET', sessions, session)
     if other and other ~= connection then return {'moved'} end
@@ -301,15 +312,18 @@ if op == 'claim' then
   end
   while nick == '' do
     local guest = 'guest-' .. integer(call('HINCRBY', room, 'guests', 1))
-    if call('HEXISTS', nicks, guest) == 0 then nick, key = guest, guest end
+    look = string.gsub(string.gsub(guest, '1', 'l'), '0', 'o') .. ''
+    if call('HEXISTS', nicks, guest) == 0 and call('HEXISTS', nicks, ' ' .. look) == 0 then
+      nick, key = guest, guest
+    end
   end
   local holder = call('HGET', nicks, key)
   if holder and holder ~= connection then return {'taken'} end
+  local twin = look and call('HGET', nicks, ' ' .. look)
+  if twin and twin ~= connection then return {'alike', (get(twin) or {n = nick}).n} end
   local start = -1
   if text ~= '' and person.e then start = event({text}) end
-  call('HSET', nicks, key, connection)
-  if person.k and person.k ~= key then call('HDEL', nicks, person.k) end
-  person.n, person.k = nick, key
+  hold(connection, person, nick, key, look)
   put(connection, person)
   call('SADD', base .. 'at:' .. host, connection)
   return {'ok', nick, here(), start}
@@ -347,13 +361,15 @@ if op == 'enter' then
 end
 
 if op == 'resume' then
-  local nick, key, text = ARGV[9], ARGV[10], ARGV[11]
+  local nick, key, text, look = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
   if person.e and person.s == session then return {'ok', tonumber(person.e), here()} end
   local other = call('HGET', sessions, session)
   local former = other and other ~= connection and get(other)
   if former and tonumber(former.t) > tonumber(person.t) then return {'later'} end
   local holder = call('HGET', nicks, key)
   if holder and holder ~= connection and holder ~= other then return {'taken'} end
+  local twin = look and call('HGET', nicks, ' ' .. look)
+  if twin and twin ~= connection and twin ~= other then return {'taken'} end
   local start
   if person.e then -- it has been here as a guest
     local left = person.n .. ' left'
@@ -367,9 +383,8 @@ if op == 'resume' then
     remove(other, former)
     if former.h ~= host then post(other, former, 't' .. other, '') end
   end
-  if person.k and person.k ~= key then call('HDEL', nicks, person.k) end
-  person.n, person.k, person.s, person.e = nick, key, session, integer(start)
-  call('HSET', nicks, key, connection)
+  hold(connection, person, nick, key, look)
+  person.s, person.e = session, integer(start)
   put(connection, person)
   call('HSET', sessions, session, connection)
   return {'ok', start, call('HINCRBY', room, 'here', 1)}

@@ -283,3 +283,45 @@ def test_the_stores_clock_decides_nothing_when_somebody_comes_back(server: Serve
     client.hset("duplex:{lobby}:room", "came", later)
     shared.call(turn, 0, ("claim", "c2", "s2", "guest-2", "guest-2", ""))
     assert shared.call(turn, 0, ("resume", "c2", "s", "ann", "ann", "ann is back"))[0] == b"ok"
+
+
+@every_server
+def test_what_looks_like_anothers_nick_is_nobody_elses_on_any_host(server: Server) -> None:
+    (one, turn), (two, own) = host(server, "one"), host(server, "two")
+    claim = ("claim", "c1", "s1", "bill", "bill", "", "bill")
+    assert one.call(turn, 0, claim)[0] == b"ok"
+    assert one.call(turn, 0, claim)[0] == b"ok", "asked twice"
+    alike = ("claim", "c2", "s2", "bi11", "bi11", "", "bill")
+    assert two.call(own, 0, alike) == [b"alike", b"bill"]
+    assert two.call(own, 0, ("claim", "c2", "s2", "Bill", "bill", "", "bill")) == [b"taken"]
+    assert one.call(turn, 0, ("claim", "c1", "s1", "bob", "bob", "", "bob"))[0] == b"ok"
+    assert two.call(own, 0, alike)[0] == b"ok", "it was let go with the nick"
+    two.call(own, 0, ("leave", "c2", "s2", ""))
+    assert one.call(turn, 0, ("claim", "c1", "s1", "bill", "bill", "", "bill"))[0] == b"ok"
+
+
+@every_server
+def test_a_guest_does_not_look_like_somebody(server: Server) -> None:
+    shared, turn = host(server, "one")
+    shared.call(turn, 0, ("claim", "c1", "s1", "guest-l", "guest-l", "", "guest-l"))
+    assert shared.call(turn, 0, ("claim", "c2", "s2", "", "", ""))[1] == b"guest-2"
+    assert shared.call(turn, 0, ("claim", "c3", "s3", "guest-Z", "guest-z", "", "guest-z"))
+    got = [shared.call(turn, 0, ("claim", f"d{n}", "s4", "", "", ""))[1] for n in range(9)]
+    assert got[-1] == b"guest-11"
+    answer = shared.call(turn, 0, ("claim", "c4", "s5", "guest-1O", "guest-1o", "", "guest-lo"))
+    assert answer == [b"alike", b"guest-10"]
+
+
+@every_server
+def test_who_comes_back_takes_what_its_nick_looks_like_along(server: Server) -> None:
+    (one, turn), (two, own) = host(server, "one"), host(server, "two")
+    one.call(turn, 0, ("claim", "c1", "s1", "bill", "bill", "", "bill"))
+    one.call(turn, 0, ("enter", "c1", "s1", "bill entered the room"))
+    two.call(own, 0, ("claim", "c2", "s1x", "", "", ""))
+    back = ("resume", "c2", "s1", "bill", "bill", "bill is back", "bill")
+    assert two.call(own, 0, back)[0] == b"ok"
+    two.call(own, 0, ("claim", "c3", "s3", "", "", ""))
+    alike = ("claim", "c3", "s3", "bi11", "bi11", "", "bill")
+    assert two.call(own, 0, alike) == [b"alike", b"bill"]
+    two.call(own, 0, ("leave", "c2", "s1", ""))
+    assert two.call(own, 0, alike)[0] == b"ok"

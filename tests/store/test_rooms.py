@@ -528,3 +528,17 @@ def test_what_somebody_else_writes_to_a_copy_is_no_part_of_it(rooms: Rooms) -> N
     ann.say("again")
     until(lambda: b"<ann> again" in two.log.read_bytes())
     rooms.are_same()
+
+
+def test_what_looks_like_somebody_on_another_host_is_refused(rooms: Rooms) -> None:
+    one, two = rooms.open(), rooms.open()
+    bill, ann = one.client("bill"), two.client("ann")
+    ann.say("/nick bi11")
+    assert ann.sees("looks like") == "! bi11 looks like bill, who is here"
+    other = two.client()
+    other.say("/join bi11")
+    other.sees("! bi11 looks like bill, who is here, so you are bi112")
+    bill.say("/quit")
+    ann.sees("* bill left")
+    ann.say("/nick bi11")
+    ann.sees("! you are bi11 now")
