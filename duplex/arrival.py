@@ -31,7 +31,7 @@ MOMENT, ROUND_TRIPS = 0.5, 4  # s, and round trips besides
 OPERATORS_MOMENT = 60.0  # s: it always asks, and has its screen to load before
 ASKING = 1.0  # s for an earlier connection's member to end when it is told to, before it is killed
 TAKING_OVER = 5.0  # s in all until its nick has to be free
-REQUESTS = 10  # in vain: they cost nothing of the rate (orders.py), and no client has so many keys
+REQUESTS = 20  # in vain: they cost nothing of the rate (orders.py), and no client has so many keys
 LOOK_EVERY = 0.005  # s between two looks whether it is
 _REQUESTS = (b"/join ", b"/resume ")
 

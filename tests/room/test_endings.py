@@ -104,7 +104,7 @@ def test_what_waits_for_its_turn_when_the_room_closes_is_told(open_room: OpenRoo
     lines = bob.reads_to_the_end()
     assert ann.reads_to_the_end()[-1].endswith("* the room closed")
     said = sum(nick == "bob" for nick, _ in records(room.log))
-    assert 90 < said < 110
+    assert 80 < said < 110  # of a burst of 100 the changes of nick have cost 10 each
     assert f"! {300 - said} lines were not said: the room closed" in lines
     assert room.host.status() == 0
 
