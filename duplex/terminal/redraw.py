@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # A window that is drawn larger has many sizes, one after another, and each is only true when it is
 # the last one for now: tmux tells a new size up to 250 ms after it has cut the rows.
-SETTLE = 0.3  # s without another size, until all is drawn again
+SETTLE = 0.4  # s without another size, until all is drawn again
 LONGEST = 2.0  # s that this may take
 _Result = TypeVar("_Result")
 
