@@ -28,7 +28,7 @@ from .texts import TOKENS
 EVE = "eve"
 _ADDED = 4096  # bytes that an answer may be longer than a record
 _TO_CLIENT = re.compile(rf"(?:! |-\S+- |{STAMP} ).*")
-_EVENT = re.compile(r"(\S+) (?:entered the room \(.*\)|is back \(.*\)|is now (\S+))")
+_EVENT = re.compile(r"(\S+) (?:entered the room \(.*\)|is back \(.*\)|is now (\S+)|left)")
 _LETTER = re.compile(r"-(-\S+- .*)|k(.*)|t")
 _WISH = re.compile(r"(?:ban|unban) \d+ (.+)|bans \d+ .*|close \d+ (.*)")
 _NO_TIMING_MARK = b"\xff\xfc\x06"
