@@ -94,8 +94,16 @@ def answer_to(came: bytes, otherwise: bytes) -> bytes:
     return http_answer(came) if _REQUEST.match(came) else otherwise
 
 
+def _has_no_sign(came: bytes) -> bool:
+    """Whether it is a line in which there is none of what strangers say: looked at with nothing
+    that a member would not touch anyway, for each page of memory is one a client."""
+    return b"\n" in came and b"/" not in came and came[:1] not in b"SEHLsehl\x16"
+
+
 def _is_a_persons(came: bytes) -> bool:
     """True if it is, False if that cannot be told yet. Raises Stranger."""
+    if _has_no_sign(came):
+        return True
     if came.startswith(_RECORD[: len(came)]):
         if _HELLO.match(came):
             raise Stranger("TLS", b"! this port speaks no TLS\n")
