@@ -57,6 +57,7 @@ class Run:
         self.story: list[str] = []
         self.clients: list[Joined] = []
         self._begun = time.monotonic()
+        self._directory = directory
         self._rooms = Rooms(options.kind, directory, f"linear={directory.name}")
         self._errors: dict[Path, int] = {}  # how far these are told
         self._faults = Faults(
@@ -126,6 +127,7 @@ class Run:
         while len(set(map(len, transcripts()))) > 1 and time.monotonic() < end:
             self._turn()
         for host in self._rooms.hosts:
+            self._look_at_members(host)
             self._end(host)
         clients = [client.evidence() for client in self.clients]
         for client in self.clients:
@@ -163,7 +165,7 @@ class Run:
         deadline = time.monotonic() + 30
         while not what():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{failure}: {self.story}")
+                raise TimeoutError(f"{failure}; all that was written is in {self._directory}")
             self._turn()
 
     def _here(self) -> list[Joined]:
@@ -215,6 +217,20 @@ class Run:
             return Line(f"/history {count}", "history", count)
         return Line(text, argument=text)
 
+    def _look_at_members(self, host: Host) -> None:
+        """All clients have ended: who has served them has, too, and was reaped."""
+        end = time.monotonic() + 15  # a stale connection may have to be noticed first
+
+        def left() -> list[str]:
+            helpers = host.helpers()
+            zombies = [pid for pids in helpers.values() for pid in pids if not alive(pid)]
+            members = helpers.get("member", [])
+            return [f"member {pid}" for pid in members] + [f"zombie {pid}" for pid in zombies]
+
+        while (found := left()) and time.monotonic() < end:
+            self._turn()
+        self._bad += [f"{host.directory.name} still has {what}" for what in found]
+
     def _end(self, host: Host) -> None:
         """As an operator would, by SIGTERM."""
         name = host.directory.name
@@ -245,9 +261,10 @@ def run(options: Options) -> tuple[list[Fault], str]:
     """The faults found, and what to print of them. The directory is kept if there are any."""
     directory = Path(tempfile.mkdtemp(prefix="duplex-linear-"))
     one = Run(options, directory)
-    evidence = one.evidence()
-    (directory / "story").write_text("\n".join(one.story) + "\n")
-    (directory / "restarts").write_text(repr(evidence.restarts))
+    try:
+        evidence = one.evidence()
+    finally:
+        (directory / "story").write_text("\n".join(one.story) + "\n")
     faults = judge(evidence)
     told = [fault for fault in faults if fault.kind not in options.known]
     if not told:
