@@ -12,7 +12,7 @@ from support import needs
 from linearizability import driver
 from linearizability.rooms import KINDS
 
-ROUNDS = int(os.environ.get("DUPLEX_TEST_ROUNDS", "5"))  # of the long test
+ROUNDS = int(os.environ.get("DUPLEX_TEST_ROUNDS", "3"))  # of the long test
 
 
 def hold(kind: str, seed: int, **options: float) -> None:
