@@ -239,10 +239,10 @@ def test_a_room_that_was_kept_by_a_link_is_a_rooms_by_its_own_name_too(
     close(host)
     line = refusal(duo.start([*DUPLEX, "listen", "0", "--log", "real.log"], ONE_PLACE, stdin=-3))
     assert line == "a room is keeping real.log, when it runs; --log names another"
-    key = (place / "real.log.key").read_bytes()
+    key = (place / "real.log.key").read_bytes()[:32]
     (place / "real.log.key").rename(place / "link.log.key")  # as 0.1.0 had it
     room(duo, "--log", "link.log")
-    assert (place / "real.log.key").read_bytes() == key
+    assert (place / "real.log.key").read_bytes()[:32] == key
 
 
 def test_where_all_locks_are_one_a_session_keeps_none_from_appending(
