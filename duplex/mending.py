@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import RawIOBase
 
-    from duplex.transcript import Committed
+    from duplex.committed import Committed
 
 KEPT = 1 << 20  # bytes of somebody else's that are kept at a time
 SPARSE = 1 << 20  # bytes of a gap that are rather a hole

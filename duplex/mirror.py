@@ -28,20 +28,21 @@ import time
 
 from duplex import mending
 from duplex.errors import TranscriptError
+from duplex.hole import first_record
 from duplex.store.entry import FIRST
 from duplex.store.errors import Diverged, Gap, OtherRoom, Refused, Unreachable
 from duplex.store.post import Post
-from duplex.transcript import first_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from duplex.committed import Committed
     from duplex.store.entry import Entry, Letter
     from duplex.store.position import Position
     from duplex.store.shared import Room, Shared
-    from duplex.transcript import Committed, Transcript
+    from duplex.transcript import Transcript
 
 WAIT = 1.0  # s for something new; less than address.ANSWER
 AGAIN = 0.2  # s until the store, or a full disk, is tried again

@@ -16,13 +16,13 @@ from duplex import activation, front, keeper, mending, ownership, places, protec
 from duplex.bell import Bell
 from duplex.errors import DuplexError, UsageError, say_status
 from duplex.files import Files
+from duplex.hole import first_record
 from duplex.page import Page
 from duplex.process import is_in_background
 from duplex.rate import CROWD
 from duplex.rates import Rates
 from duplex.roster import HOST, Keys, Roster, Undeliverable
 from duplex.status import Status, never_wait
-from duplex.transcript import first_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -23,39 +23,17 @@ import time
 
 from duplex import mending, record
 from duplex.errors import Locked, TranscriptError, reason_of
+from duplex.hole import HOLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
 
-    class Committed(Protocol):
-        """What all processes of a room know of it; offsets are in bytes."""
-
-        watermark: int  # how far it is committed
-        announced: int  # where what is being written, or was last, ends
-        first: int  # where it begins, behind a hole or what fills one
-        stamped: bytes  # the last record's stamp
-        holder: int  # who has the lock; 0: nobody, or one that was killed with it
-        inode: int  # of the file, which may be made anew while the room runs (custody.py)
-
-        def lowest(self) -> int:
-            """How far everybody has been sent it."""
-
-
-class Alone:
-    """A Committed that one process has to itself."""
-
-    watermark = announced = first = holder = inode = 0
-    stamped = b""
-
-    def lowest(self) -> int:
-        return self.watermark
+    from duplex.committed import Committed
 
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
 NO_STAMP = b"\0" * record.STAMP_LENGTH
-_HOLES = (b"\0", b"\n")  # how one begins
 _TRIES = 100  # to append in a file to which others write, too
 _LOOK_BACK = 64 * 1024  # bytes read at a time to find the last newline
 # s: an append takes microseconds, or with `--fsync always` what a disk takes, for each who waits
@@ -330,7 +308,7 @@ class Transcript:
     def is_start(self, offset: int) -> bool:
         """Whether a record can start there: at the beginning, or right after a newline."""
         if offset == 0:
-            return os.pread(self.fd, 1, 0) not in _HOLES
+            return os.pread(self.fd, 1, 0) not in HOLES
         before = os.pread(self.fd, 2, offset - 1)
         return before.startswith(b"\n") and before[1:] != b"\0"  # not in a hole
 
@@ -403,39 +381,3 @@ def _nobody(_text: str) -> None:
 def _stamp_of_last(records: bytes) -> bytes:
     start = records.rfind(b"\n", 0, -1) + 1
     return records[start : start + record.STAMP_LENGTH]
-
-
-def first_record(fd: int) -> int:
-    """The offset of a transcript's first record, behind the hole with which it may begin, or what
-    fills one (mending.py).
-
-    A hole reads as NULs, and its line has nothing else: any other line is one that is malformed.
-    """
-    at = 0
-    while True:
-        if os.pread(fd, 1, at) in _HOLES:
-            end = _behind_hole(fd, at)
-        elif mending.is_filling(line := _line_at(fd, at)):
-            end = at + len(line)
-        else:
-            return at
-        if end == at:
-            return at
-        at = end
-
-
-def _line_at(fd: int, at: int) -> bytes:
-    return os.pread(fd, record.RECORD_LIMIT, at).partition(b"\n")[0] + b"\n"
-
-
-def _behind_hole(fd: int, start: int) -> int:
-    """`start`, if there is none."""
-    at = os.lseek(fd, start, os.SEEK_DATA)
-    while block := os.pread(fd, _LOOK_BACK, at):
-        line, newline, _ = block.partition(b"\n")
-        if line.strip(b"\0"):
-            return start
-        if newline:
-            return at + len(line) + 1
-        at += len(block)
-    return start

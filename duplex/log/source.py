@@ -12,7 +12,7 @@ from codecs import BOM_UTF8
 from contextlib import suppress
 
 from duplex.errors import DuplexError, reason_of
-from duplex.transcript import first_record
+from duplex.hole import first_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

