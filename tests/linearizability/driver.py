@@ -27,6 +27,7 @@ from .faults import WEIGHTS, Faults
 from .rooms import Host, Joined, Rooms, marked
 
 PATIENCE = 90.0  # s for all clients to be through when nothing happens any more
+STORE_AWAY = 15.0  # s after something has happened to it
 POOL = ("x", "y", "zoë", "Ann", "bob")  # nicks that several want
 # How likely each is, against the others; "" is a line.
 MIX = {"": 70, "me": 5, "slash": 4, "nick": 6, "who": 6, "msg": 8, "history": 4}
@@ -176,8 +177,12 @@ class Run:
             if not host.pid and not self._faults.is_down(host):
                 status = host.process.returncode if host.process else None
                 last = host.err.read_text(errors="replace").splitlines()[-1:]
-                self._bad.append(f"{host.directory.name} ended with {status}: {last}")
-                self.tell(self._bad[-1])
+                ended = f"{host.directory.name} ended with {status}: {last}"
+                self.tell(ended)
+                # As documented, a host does not begin while the store is away.
+                away = time.monotonic() - self._faults.store_away < STORE_AWAY
+                if not (away and status == 1 and "is out of reach" in str(last)):
+                    self._bad.append(ended)
                 self._faults.start(host)
 
     def _come(self) -> None:

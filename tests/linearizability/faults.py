@@ -50,6 +50,7 @@ class Faults:
         """One of `only` about every so many seconds, for so many seconds at most."""
         self.restarts: list[int] = []  # offsets at which everybody was gone
         self.killed_halves = 0
+        self.store_away = 0.0  # monotonic, when something happened to the store last
         self._rooms, self._rng, self._tell = rooms, rng, tell
         self._every, self._longest = every, longest
         known = {kind: weight for kind, weight in WEIGHTS.items() if kind in only}
@@ -160,6 +161,7 @@ class Faults:
         server = self._rooms.server
         if server and server.process.poll() is None:
             self._tell("killed: the store")
+            self.store_away = time.monotonic()
             server.kill()
 
             def start() -> None:
@@ -171,6 +173,7 @@ class Faults:
     def _stop_store(self, _clients: list[Joined]) -> None:
         server = self._rooms.server
         if server and server.process.poll() is None:
+            self.store_away = time.monotonic()
             self._stop("the store", server.process.pid)
 
     def _half(self, clients: list[Joined]) -> tuple[Joined, str, int] | None:
