@@ -33,6 +33,6 @@ def _socket(fd: int) -> socket.socket:
     except OSError:
         listens = 0
     if not listens or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        raise DuplexError(f"LISTEN_FDS: descriptor {fd} is no TCP socket that listens")
+        raise DuplexError(f"cannot use LISTEN_FDS: descriptor {fd} is not a listening TCP socket")
     sock.set_inheritable(False)
     return sock

@@ -34,7 +34,7 @@ _GRACE = 1.0  # s for the line's process to take its line off the screen
 _LFLAG, _CC = 3, 6  # where tcgetattr(3) has them in Python's list
 _OFF = b"\0"  # _POSIX_VDISABLE on Linux: no key does this
 _LEFT_BY_A_DEAD_LINE = b"\r\x1b[J\x1b[?2004l\x1b[?25h"  # erase it; no bracketed paste; the cursor
-_NO_TERMINAL = "the code is asked for on a terminal; scripts give it in DUPLEX_CODE or --code-file"
+_NO_TERMINAL = "cannot ask for the code: there is no terminal; set DUPLEX_CODE, or use --code-file"
 
 
 def ask(signals: Signals, plain: bool = False) -> str:
@@ -50,7 +50,7 @@ def ask(signals: Signals, plain: bool = False) -> str:
             return _plain(tty, signals) if plain else _line(tty, signals)
     except (OSError, termios.error):  # it has hung up, and SIGHUP says so if it was ours
         signals.check()
-        raise DuplexError("no code was given: the terminal is gone") from None
+        raise DuplexError("cannot get the code: the terminal is gone") from None
     finally:
         if not is_stdin:
             os.close(tty)
@@ -121,7 +121,7 @@ def _read_line(tty: int, signals: Signals) -> str:
             except BlockingIOError:
                 continue  # others read it, too, and one of them was faster
             if not more and not line:
-                raise DuplexError("no code was given")
+                raise DuplexError("cannot get the code: none was typed")
             line += more or b"\n"  # Ctrl-D after text ends it as Enter does
     text = line.decode("utf-8", "replace")
     return "".join(c for c in text if c == "\t" or c.isprintable())
@@ -140,10 +140,10 @@ def _line(tty: int, signals: Signals) -> str:
     if answer == CTRL_C:
         raise Interrupted(signal.SIGINT)
     if answer == CTRL_D:
-        raise DuplexError("no code was given")
+        raise DuplexError("cannot get the code: none was typed")
     if not answer:
         os.write(tty, _LEFT_BY_A_DEAD_LINE)
-        raise DuplexError(f"no code was given: the process that asks {child.how_it_ended()}")
+        raise DuplexError(f"cannot get the code: the process that asks {child.how_it_ended()}")
     return answer.decode("utf-8", "surrogateescape")
 
 

@@ -12,7 +12,15 @@ import signal
 import sys
 
 from duplex import __version__
-from duplex.errors import EXIT_OK, EXIT_SIGNAL, DuplexError, UsageError, say_status
+from duplex.errors import (
+    EXIT_OK,
+    EXIT_SIGNAL,
+    DuplexError,
+    UsageError,
+    in_form,
+    say_status,
+    speak_for,
+)
 from duplex.stdio import print_all
 
 TYPE_CHECKING = False
@@ -22,20 +30,20 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 COMMANDS = {
-    "listen": ("duplex.listen", "wait for one peer, and talk"),
-    "connect": ("duplex.connect", "connect to somebody who listens, and talk"),
-    "room": ("duplex.room", "keep a room that many join, with connect, nc or telnet"),
-    "who": ("duplex.who", "who is in a room that runs on this machine"),
-    "log": ("duplex.log.command", "read transcripts"),
+    "listen": ("duplex.listen", "wait for the other side, and talk"),
+    "connect": ("duplex.connect", "connect to a listener or a room, and talk"),
+    "room": ("duplex.room", "keep a room; people join it with connect, nc or telnet"),
+    "who": ("duplex.who", "list who is in a room on this machine"),
+    "log": ("duplex.log.command", "show transcripts"),
 }
 HELP = """\
 usage: duplex COMMAND [options]
 
-Two people, or a room of them, talk over one TCP port; the other side needs no more than nc.
+Two people, or a room full of them, talk over one TCP port. The other side needs nothing but nc.
 
 {commands}
 
-duplex help COMMAND tells more; duplex --version which this is.
+duplex help COMMAND shows the options of a command; duplex --version shows the version.
 
 example:
   duplex listen 8000               in one terminal
@@ -51,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(sys.argv[1:] if argv is None else list(argv))
     except DuplexError as error:
         if str(error):
-            say_status(str(error))
+            say_status(in_form(error))
         return error.exit_status
     except KeyboardInterrupt:  # before a command has taken the signals over
         return EXIT_SIGNAL + signal.SIGINT
@@ -70,8 +78,9 @@ def _run(argv: list[str]) -> int:
         print_all(HELP.format(commands="\n".join(lines)))
         return EXIT_OK
     if name not in COMMANDS:
-        what = f"there is no command {name!r}" if name else "a command is needed"
-        raise UsageError(f"duplex: {what}: one of {', '.join(COMMANDS)} (duplex --help tells more)")
+        what = f"cannot run {name!r}" if name else "cannot run without a command"
+        raise UsageError(f"{what}: it can be {', '.join(COMMANDS)} (duplex --help tells more)")
+    speak_for(name)
     command = importlib.import_module(COMMANDS[name][0])
     parser = _parser(name)
     command.add_arguments(parser)
@@ -85,7 +94,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
         """Says what is wrong in one line, like every other error here."""
 
         def error(self, message: str) -> NoReturn:
-            raise UsageError(f"{self.prog}: {message} ({self.prog} --help tells more)")
+            what = "cannot read the command line"
+            raise UsageError(f"{what}: {message} ({self.prog} --help tells more)")
 
         def print_help(self, _file: object = None) -> None:
             print_all(self.format_help())

@@ -11,7 +11,7 @@ import socket
 from duplex import handshake, keeping, options as shared, places, protection, record, tcp
 from duplex.again import BACKOFF, BACKOFF_LIMIT, Again
 from duplex.ahead import Ahead
-from duplex.errors import UnableToConnect, UsageError, say_status
+from duplex.errors import UnableToConnect, UsageError, in_form, say_status
 from duplex.joined import Joined
 from duplex.keeping import Pending
 from duplex.process import Interrupted, Signals
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
 example:
-  duplex connect 127.0.0.1 8000              talk; quit, bye or Ctrl-D ends
+  duplex connect 127.0.0.1 8000              talk; quit ends your side, bye both
   duplex connect --retry --verbatim HOST 8000 < file
   duplex connect --code HOST 8000            it listens with --code: the code is asked for
   duplex connect --nick ann 127.0.0.1 5000   in a room (duplex room 5000): be called ann there
@@ -40,29 +40,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "host",
         metavar="HOST[,HOST...]",
-        help="a name, an IPv4 or an IPv6 address; of many hosts of one room the next is tried; "
-        "HOST:PORT and [ADDRESS]:PORT name the port as well",
+        help="a name or an address; HOST:PORT and [ADDRESS]:PORT include the port; of many hosts "
+        "of one room, the next is tried when one does not answer",
     )
     parser.add_argument(
-        "port", metavar="PORT", nargs="?", help="a number, or the name of a TCP service"
+        "port", metavar="PORT", nargs="?", help="a number or the name of a TCP service"
     )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=float,
         default=5.0,
-        help="how long to wait for each address of HOST (%(default)g)",
+        help="wait this long for each address of HOST (%(default)g)",
     )
-    parser.add_argument(
-        "--retry", action="store_true", help="try again until the other side is there"
-    )
-    parser.add_argument(
-        "--nick", metavar="NAME", help="what to be called in a room (the login name)"
-    )
+    parser.add_argument("--retry", action="store_true", help="try again until somebody answers")
+    parser.add_argument("--nick", metavar="NAME", help="your nick in a room (your login name)")
     parser.add_argument(
         "--no-retry",
         action="store_true",
-        help="in a room, end when the connection is lost, instead of going on in a new one",
+        help="in a room, end when the connection is lost; do not make a new one",
     )
     protection.add_calling_arguments(parser)
     shared.add_arguments(parser, LOG, "server")
@@ -75,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     options.explicit = options.nick is not None
     options.nick = check_nick(options.nick) if options.explicit else _login_name()
     if not 0 < options.timeout < float("inf"):
-        raise UsageError("--timeout takes a number of seconds above 0")
+        raise UsageError(f"cannot use --timeout {options.timeout:g}: it needs seconds above 0")
     transcript, pending = _transcript(options, hosts)
     signals = Signals()
     protected = protection.calling(options, signals)
@@ -146,10 +142,10 @@ def _connected(
                 return *tcp.connect(host.host, host.port, options.timeout, signals), at
             except UnableToConnect as error:
                 if at + 1 < len(hosts):
-                    say_status(f"{error}; trying {hosts[at + 1]}")
+                    say_status(f"{in_form(error)}; trying {hosts[at + 1]}")
                 elif not options.retry:
                     raise
                 elif delay == BACKOFF:
-                    say_status(f"{error}; trying again until it answers")
+                    say_status(f"{in_form(error)}; trying again until it answers")
         ahead.pause(delay, signals)
         delay = min(delay * 2, BACKOFF_LIMIT)

@@ -38,7 +38,8 @@ class Guessed(DuplexError):
 
     def __init__(self) -> None:
         super().__init__(
-            f"{GUESSES} wrong codes: somebody may be guessing; start again for a new code"
+            f"cannot go on: {GUESSES} wrong codes came, and somebody may be guessing; "
+            "start again for a new code"
         )
 
 
@@ -126,7 +127,7 @@ class Door:
             left = GUESSES - self._guesses
             say_status(f"{address}: {error}; {left} more wrong {_codes(left)}, and this ends")
         except wire.HandshakeError as error:
-            self._tell(f"{address} did not come in: {error}")
+            self._tell(f"{address} was refused: {error}")
         return None
 
     def _tell(self, text: str) -> None:

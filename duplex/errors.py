@@ -9,8 +9,9 @@
        ├─ Closed                its room's end stands there
        └─ Locked                somebody else does not let go of it
 
-The text of an error is written for the person who reads it: what happened, and where it helps
-what to do. `cli.main` is the one place that prints one and chooses the exit status. This file
+The text of an error is written for the person who reads it: "cannot …: reason", and where it helps
+what to do. `cli.main` is the one place that prints one and chooses the exit status; `in_form` puts
+the command before it, and what the command cannot do where the text is a reason alone. This file
 knows nothing of sockets or files: whoever catches an OSError brings its words along.
 """
 
@@ -25,6 +26,16 @@ EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_SIGNAL = 128  # plus the signal's number
+
+# What a command cannot do, if an error tells nothing but the reason.
+_LEADS = {
+    "listen": "cannot listen",
+    "connect": "cannot connect",
+    "room": "cannot keep the room",
+    "who": "cannot tell who is there",
+    "log": "cannot show the log",
+}
+_command: list[str] = []  # the one that runs, once it is known
 
 _PATIENCE = 5.0  # s that a standard error which is not read has, where it can be waited for
 
@@ -45,14 +56,14 @@ class UnableToConnect(DuplexError):
     """No address of the other side answered."""
 
     def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"Unable to connect to {where}: {reason}")
+        super().__init__(f"cannot connect to {where}: {reason}")
 
 
 class UnableToListen(DuplexError):
     """The address cannot be listened on."""
 
     def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"Unable to listen on {where}: {reason}")
+        super().__init__(f"cannot listen on {where}: {reason}")
 
 
 class UnableToFork(DuplexError):
@@ -69,7 +80,7 @@ class TranscriptError(DuplexError):
     """
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"Unable to write the transcript {path}: {reason}")
+        super().__init__(f"cannot write the transcript {path}: {reason}")
         self.reason = reason
 
 
@@ -85,6 +96,20 @@ class Locked(TranscriptError):
 
     def __init__(self, path: str) -> None:
         super().__init__(path, "another program holds its lock")
+
+
+def speak_for(command: str) -> None:
+    """From now on all errors of this process, and of those that it forks, are this command's."""
+    _command[:] = [command]
+
+
+def in_form(error: DuplexError) -> str:
+    """The line that the user reads: `duplex connect: cannot …: reason`."""
+    text = str(error)
+    if not _command:
+        return f"duplex: {text}"
+    lead = "" if text.startswith("cannot ") else f"{_LEADS[_command[0]]}: "
+    return f"duplex {_command[0]}: {lead}{text}"
 
 
 def reason_of(error: OSError) -> str:

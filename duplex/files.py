@@ -45,7 +45,7 @@ class Files:
             with rights as roots:
                 files = cls(path, adopt=adopt, shared=shared)
         except OSError as error:
-            raise DuplexError(f"Unable to open {path}: {reason_of(error)}") from None
+            raise DuplexError(f"cannot open {path}: {reason_of(error)}") from None
         if user and roots:
             for fd in files.descriptors.values():
                 ownership.give(user, fd)

@@ -91,13 +91,13 @@ class Shaking:
             if not data:
                 if self.handshake.waited():
                     break
-                raise self.handshake.stopped("it has ended the connection")
+                raise self.handshake.stopped("it ended the connection")
         self._flush()
         channel = self._made()
         if channel is None and time.monotonic() >= self.deadline:
             if not self.handshake.waited():
                 seconds = self.handshake.patience
-                raise self.handshake.stopped(f"it was not done within {seconds:g} s")
+                raise self.handshake.stopped(f"it took longer than {seconds:g} s")
             channel = self._made()
         return channel
 
@@ -165,7 +165,7 @@ class Glance(wire.Handshake):
         return True
 
     def stopped(self, why: str) -> wire.HandshakeError:
-        return wire.HandshakeError(f"it was gone again: {why}")
+        return wire.HandshakeError(f"it left: {why}")
 
 
 def shake(

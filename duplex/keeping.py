@@ -45,7 +45,7 @@ _HEAD_LIMIT = 256  # bytes in which a record's stamp and nick end
 class NotYours(DuplexError):
     """The file is another session's; `text` says whose."""
 
-    def __init__(self, text: str, hint: str = "--log names another") -> None:
+    def __init__(self, text: str, hint: str = "--log names another file") -> None:
         super().__init__(f"{text}; {hint}")
         self.text = text
 
@@ -72,7 +72,7 @@ def for_room(path: str, adopt: bool) -> Transcript:
         if os.fstat(fd).st_size and not adopt and not has_secret(path):
             raise NotYours(
                 f"no room has kept {path} before: there is no {path}.key",
-                "--adopt insists, and shows all that is in it to whoever comes",
+                "--adopt takes it all the same, and everybody in the room can read it",
             )
 
     return Transcript.open(path, claim)

@@ -26,12 +26,14 @@ READY = (receiving, text)  # what the child needs, imported while nobody waits f
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("port", metavar="PORT", type=int, help="0 picks a free one")
     parser.add_argument(
-        "--host", help="the name or address to listen on (127.0.0.1; with --code all addresses)"
+        "port", metavar="PORT", type=int, help="the port to listen on; 0 picks a free one"
     )
     parser.add_argument(
-        "--keep", action="store_true", help="wait for the next peer after one has left"
+        "--host", help="listen on this name or address (127.0.0.1; with --code all addresses)"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="after a peer has left, wait for the next one"
     )
     protection.add_listening_arguments(parser)
     shared.add_arguments(parser, places.LISTENERS, "client")

@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser, log: str, peer: str) -> None:
     """Add them; `log` says where the transcript is without --log, `peer` is a default."""
-    parser.add_argument("--log", metavar="FILE", help=f"the transcript ({log})")
+    parser.add_argument("--log", metavar="FILE", help=f"keep the transcript in FILE ({log})")
     parser.add_argument("--no-log", action="store_true", help="keep no transcript")
-    parser.add_argument("--both", action="store_true", help="record what this side says, too")
+    parser.add_argument("--both", action="store_true", help="also record what this side says")
     parser.add_argument(
-        "--peer", metavar="NAME", default=peer, help="what to call the other side (%(default)s)"
+        "--peer", metavar="NAME", default=peer, help="call the other side NAME (%(default)s)"
     )
     parser.add_argument(
         "--verbatim",
         action="store_true",
-        help="send stdin as it is: quit and bye are only words, and in a room nothing is a command",
+        help="send standard input as it is: quit, bye and commands are text",
     )
-    parser.add_argument("--plain", action="store_true", help="no interactive screen")
+    parser.add_argument("--plain", action="store_true", help="show no interactive screen")

@@ -99,6 +99,6 @@ def check(user: pwd.struct_passwd, files: dict[str, int]) -> None:
             os.close(os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC))
         except OSError as error:
             raise DuplexError(
-                f"Unable to use {path} as {user.pw_name}: {reason_of(error)}; "
+                f"cannot use {path} as {user.pw_name}: {reason_of(error)}; "
                 "--user names somebody who can, --allow-root lets the room run as root"
             ) from None

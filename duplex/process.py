@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-from duplex.errors import EXIT_SIGNAL, DuplexError, UnableToFork, reason_of, say_status
+from duplex.errors import EXIT_SIGNAL, DuplexError, UnableToFork, in_form, reason_of, say_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def spawn(run: Callable[[], int]) -> int:
     try:
         status = run()
     except DuplexError as error:
-        say_status(str(error))
+        say_status(in_form(error))
         status = error.exit_status
     except BaseException as error:  # a bug: whoever meets it gets one line, and the way to more
         say_status(f"duplex: internal error in process {os.getpid()}: {error!r}")

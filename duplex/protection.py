@@ -126,20 +126,26 @@ class Certifying(Protection):
 
 def add_listening_arguments(parser: argparse.ArgumentParser) -> None:
     spoken.add_arguments(parser)
-    parser.add_argument("--tls-cert", metavar="FILE", help="speak TLS: our certificate, PEM")
-    parser.add_argument("--tls-key", metavar="FILE", help="and its key")
+    parser.add_argument(
+        "--tls-cert", metavar="FILE", help="speak TLS with the certificate in this PEM file"
+    )
+    parser.add_argument(
+        "--tls-key", metavar="FILE", help="the key of the certificate, in a PEM file"
+    )
 
 
 def add_calling_arguments(parser: argparse.ArgumentParser) -> None:
     spoken.add_arguments(parser)
-    parser.add_argument("--tls", action="store_true", help="speak TLS with the other side")
+    parser.add_argument("--tls", action="store_true", help="speak TLS, and check the certificate")
     parser.add_argument(
-        "--tls-ca", metavar="FILE", help="whose certificates to trust, instead of the system's"
+        "--tls-ca",
+        metavar="FILE",
+        help="speak TLS, and trust these authorities instead of the system's",
     )
     parser.add_argument(
         "--tls-pin",
         metavar="sha256:HEX",
-        help="the one certificate to trust, by its fingerprint",
+        help="speak TLS, and trust the one certificate with this fingerprint",
     )
 
 
@@ -149,9 +155,9 @@ def listening(
     """What the options of `listen` and `room` ask for, and the code if one was made just now."""
     with_tls = options.tls_cert or options.tls_key
     if with_tls and not (options.tls_cert and options.tls_key):
-        raise UsageError("--tls-cert and --tls-key go together")
+        raise UsageError("cannot use TLS: --tls-cert and --tls-key go together")
     if with_tls and spoken.asked_for(options):
-        raise UsageError("--code and --tls-cert exclude each other: a port speaks one of them")
+        raise UsageError("cannot use --code with --tls-cert: a port takes a code or speaks TLS")
     if with_tls:
         certified = Certified(options.tls_cert, options.tls_key)
         spoken.set_aside(options)
@@ -168,9 +174,9 @@ def calling(options: argparse.Namespace, signals: Signals) -> Protection:
     """What the options of `connect` ask for; the code is asked for where it has to be."""
     with_tls = options.tls or options.tls_ca or options.tls_pin
     if with_tls and spoken.asked_for(options):
-        raise UsageError("--code and --tls exclude each other")
+        raise UsageError("cannot use --code with --tls: a connection uses one of them")
     if options.tls_ca and options.tls_pin:
-        raise UsageError("--tls-ca and --tls-pin exclude each other: the pin alone decides")
+        raise UsageError("cannot use --tls-ca with --tls-pin: the pin alone decides")
     if with_tls:
         certifying = Certifying(options.host, options.tls_ca, options.tls_pin)
         spoken.set_aside(options)

@@ -92,7 +92,9 @@ def could_be_torn(tail: bytes) -> bool:
 def check_nick(name: str) -> str:
     """`name`, if it can stand between `<` and `>` in a record; else a UsageError."""
     if not 1 <= len(name) <= NICK_LIMIT:
-        raise UsageError(f"a name has 1 to {NICK_LIMIT} characters")
+        raise UsageError(f"cannot use {name!r} as a name: it needs 1 to {NICK_LIMIT} characters")
     if not name.isprintable() or any(c.isspace() or c in "<>" for c in name):
-        raise UsageError("a name can hold no <, >, space or control character")
+        raise UsageError(
+            f"cannot use {name!r} as a name: it can hold no <, >, space or control character"
+        )
     return name

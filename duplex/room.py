@@ -60,62 +60,88 @@ LOWEST = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("port", metavar="PORT", type=int, help="0 picks a free one")
+    parser.add_argument(
+        "port", metavar="PORT", type=int, help="the port to listen on; 0 picks a free one"
+    )
     add = parser.add_argument
-    add("--host", help="the name or address to listen on (127.0.0.1; with --code all addresses)")
-    add("--log", metavar="FILE", help="the transcript (logs/room-ROOM/client_input.log)")
-    add("--adopt", action="store_true", help="take a transcript that no room has kept before")
-    add("--name", metavar="ROOM", help="what the room is called (the port)")
-    add("--history", metavar="N", type=int, default=20, help="records shown on joining (20)")
-    add("--max-members", metavar="N", type=int, default=1000, help="at once (%(default)s)")
+    add("--host", help="listen on this name or address (127.0.0.1; with --code all addresses)")
     add(
-        "--max-per-address", metavar="N", type=int, default=64, help="of them from one address (64)"
+        "--log",
+        metavar="FILE",
+        help="the transcript FILE (logs/room-ROOM/client_input.log)",
+    )
+    add(
+        "--adopt",
+        action="store_true",
+        help="use a FILE that no room has kept before; all in the room can read it",
+    )
+    add("--name", metavar="ROOM", help="call the room ROOM (the port)")
+    add(
+        "--history",
+        metavar="N",
+        type=int,
+        default=20,
+        help="show newcomers the last N records (20)",
+    )
+    add("--max-members", metavar="N", type=int, default=1000, help="members at once (%(default)s)")
+    add(
+        "--max-per-address", metavar="N", type=int, default=64, help="members from one address (64)"
     )
     add(
         "--rate",
         metavar="LINES",
         type=float,
         default=20,
-        help=f"a second that one nick may say, after {BURST} at once; one address {CROWD} times "
-        "that (0: no limit; %(default)g)",
+        help=f"lines a second for one nick, after {BURST} at once; {CROWD} times that for one "
+        "address; 0: no limit (%(default)g)",
     )
     add(
         "--max-lag",
         metavar="BYTES",
         type=int,
         default=64 * MIB,
-        help="who has fallen further behind is dropped (64 MiB)",
+        help="drop a member that has this much left to read (64 MiB)",
     )
     add(
         "--fsync",
         choices=("always", "second", "never"),
         default="second",
-        help="when the transcript is on the disk: before anybody sees a record, each second, or "
-        "when the system likes (%(default)s)",
+        help="write the transcript to the disk before anybody sees a line, once a second, or "
+        "when the system does (%(default)s)",
     )
     add(
         "--max-handshakes",
         metavar="N",
         type=int,
         default=32,
-        help="unfinished at once; nearing it newcomers are dropped at random; 0: no limit "
-        "(%(default)s)",
+        help="unfinished handshakes at once; close to N, newcomers are dropped at random; "
+        "0: no limit (%(default)s)",
     )
     protection.add_listening_arguments(parser)
-    add("--user", metavar="NAME", help="who the room of root runs as, once it listens (nobody)")
-    add("--allow-root", action="store_true", help="let the room run as root")
+    add(
+        "--user",
+        metavar="NAME",
+        help="if root starts the room, run it as NAME once it listens (nobody)",
+    )
+    add("--allow-root", action="store_true", help="run the room as root")
     add(
         "--redis",
         metavar="URL",
         default=os.environ.get(STORE),
-        help=f"one room, --name, on many machines, by this Redis or Valkey (${STORE})",
+        help=f"keep the room --name on many machines, through this Redis or Valkey (${STORE})",
     )
-    add("--keep", metavar="N", type=int, default=0, help="with --redis: entries kept there (all)")
+    add(
+        "--keep",
+        metavar="N",
+        type=int,
+        default=0,
+        help="with --redis: keep the last N entries there (all)",
+    )
     add(
         "--plain",
         action="store_true",
-        help="no interactive screen: the room's records come on standard output, and the lines of "
-        "standard input are said",
+        help="show no interactive screen: print records on standard output, and say the lines "
+        "of standard input",
     )
     parser.set_defaults(keeper=keeper.NOBODY)
 
@@ -197,8 +223,13 @@ def _check_descriptors() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
         raise DuplexError(
-            f"a room needs {DESCRIPTORS} descriptors, and may have {hard}: see ulimit -n"
+            f"cannot keep a room: it needs {DESCRIPTORS} descriptors, "
+            f"and {hard} are allowed (ulimit -n)"
         )
+
+
+def _shown(options: argparse.Namespace, name: str) -> str:
+    return f"--{name.replace('_', '-')} {getattr(options, name):g}"
 
 
 def check(options: argparse.Namespace) -> None:
@@ -206,17 +237,21 @@ def check(options: argparse.Namespace) -> None:
     tcp.check_port(options.port, lowest=0)
     for name, lowest in LOWEST.items():
         if not lowest <= getattr(options, name) < float("inf"):
-            raise UsageError(f"--{name.replace('_', '-')} takes a number from {lowest}")
+            raise UsageError(
+                f"cannot use {_shown(options, name)}: it needs a number from {lowest} on"
+            )
     if options.max_lag < MIB:
-        raise UsageError(f"--max-lag takes a number of bytes from {MIB}")
+        raise UsageError(f"cannot use {_shown(options, 'max_lag')}: it needs {MIB} bytes or more")
     if options.name is not None and (not options.name.isprintable() or not options.name.strip()):
-        raise UsageError("--name takes a name that can be shown")
+        raise UsageError(f"cannot use --name {options.name!r}: it cannot be shown")
     if options.redis and options.name is None:
-        raise UsageError("--redis needs --name: what the room is called in the store")
+        raise UsageError("cannot use --redis without --name: the store needs the room's name")
     if options.keep and not options.redis:
-        raise UsageError("--keep is for a room in a store (--redis)")
+        raise UsageError("cannot use --keep without --redis: it is for a room in a store")
     if 0 < options.keep < KEPT_AT_LEAST:
-        raise UsageError(f"--keep takes 0, for all, or a number from {KEPT_AT_LEAST}")
+        raise UsageError(
+            f"cannot use --keep {options.keep}: it needs 0 (all), or {KEPT_AT_LEAST} or more"
+        )
 
 
 class Room:

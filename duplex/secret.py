@@ -50,7 +50,7 @@ def open_secret(transcript: str) -> tuple[bytes, int]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DuplexError(
-                f"another room is keeping {transcript}; --log names another"
+                f"cannot keep {transcript}: another room keeps it; --log names another file"
             ) from None
         secret = os.pread(fd, _SIZE, 0)
         if len(secret) < _SIZE:
@@ -58,5 +58,5 @@ def open_secret(transcript: str) -> tuple[bytes, int]:
             os.pwrite(fd, secret, 0)
             os.fsync(fd)
     except OSError as error:
-        raise DuplexError(f"Unable to use {path}: {reason_of(error)}") from None
+        raise DuplexError(f"cannot use {path}: {reason_of(error)}") from None
     return secret, fd

@@ -79,7 +79,7 @@ def _addresses(port: int) -> list[str]:
         with open(_NAMES, errors="replace") as file:
             return [f"\0{name}" for name in dict.fromkeys(wanted.findall(file.read()))]
     except OSError as error:
-        raise DuplexError(f"Unable to read {_NAMES}: {reason_of(error)}") from None
+        raise DuplexError(f"cannot read {_NAMES}: {reason_of(error)}") from None
 
 
 def _ask(address: str, port: int) -> Page | None:

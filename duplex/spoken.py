@@ -93,8 +93,8 @@ def check(text: str) -> str:
         parts = [word[:ENOUGH] for word in parts]
     if len("-".join(parts)) < SHORTEST:
         raise UsageError(
-            "the code is too easily guessed: it takes 3 of the listed words or more, or "
-            f"{SHORTEST} characters of your own; or let `duplex listen --code` make one"
+            "cannot use this code: it is too easily guessed; take 3 listed words or more, or "
+            f"{SHORTEST} characters of your own, or let `duplex listen --code` make one"
         )
     return text
 
@@ -104,20 +104,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--code",
         action="store_true",
-        help=f"encrypted, for who knows a code that was told; scripts set {VARIABLE}, "
-        "which means --code",
+        help="encrypt, and talk only to those who know a code; "
+        f"the environment variable {VARIABLE} holds it for scripts, and means --code",
     )
     parser.add_argument(
-        "--code-file", metavar="FILE", help="--code, with the code in FILE's first line"
+        "--code-file", metavar="FILE", help="use the code in the first line of FILE; means --code"
     )
-    parser.add_argument("--no-code", action="store_true", help=f"no code, though {VARIABLE} is set")
+    parser.add_argument(
+        "--no-code", action="store_true", help=f"use no code, even if {VARIABLE} is set"
+    )
 
 
 def asked_for(options: argparse.Namespace) -> bool:
     """Whether the command line asks for a code. Raises UsageError if it also asks for none."""
     asked = bool(options.code) or options.code_file is not None
     if asked and options.no_code:
-        raise UsageError("--no-code and --code exclude each other")
+        raise UsageError("cannot use --code with --no-code: they contradict each other")
     return asked
 
 
@@ -149,9 +151,9 @@ def given(options: argparse.Namespace, signals: Signals | None = None) -> str | 
         return None
     # Not taken for none at all: a script that failed to find its code would go on without it.
     if not variable.strip():
-        raise UsageError(f"{VARIABLE} is empty: set it to the code, or unset it")
+        raise UsageError(f"cannot use {VARIABLE}: it is empty; set it to the code, or unset it")
     if not _is_text(variable):
-        raise UsageError(f"{VARIABLE} is not text in UTF-8: set it to the code, or unset it")
+        raise UsageError(f"cannot use {VARIABLE}: it is not UTF-8; set it to the code, or unset it")
     return check(variable)
 
 
@@ -177,17 +179,17 @@ def _first_line(path: str, signals: Signals | None) -> str:
         finally:
             os.close(fd)
     except OSError as error:
-        raise UsageError(f"Unable to read the code from {path}: {reason_of(error)}") from None
+        raise UsageError(f"cannot read the code from {path}: {reason_of(error)}") from None
     try:
         line = data.decode("utf-8-sig").partition("\n")[0].strip()
     except UnicodeDecodeError:
         line = "\0"
     if len(data) > LINE_LIMIT or not _is_text(line):
-        raise UsageError(f"{path} is no code file: its first line is not a line of text")
+        raise UsageError(f"cannot read the code from {path}: its first line is not text")
     if not line:
-        raise UsageError(f"{path} holds no code: write it in the first line")
+        raise UsageError(f"cannot read the code from {path}: its first line is empty")
     if stat.S_ISREG(told.st_mode) and told.st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        say_status(f"others can read the code in {path}: chmod 600 makes it yours alone")
+        say_status(f"other users can read the code in {path}: chmod 600 makes it yours alone")
     return line
 
 

@@ -27,7 +27,7 @@ class UnableToPrint(DuplexError):
             super().__init__("")
             self.exit_status = EXIT_PIPE
         else:
-            super().__init__(f"duplex: cannot write to standard output: {reason_of(error)}")
+            super().__init__(f"cannot write to standard output: {reason_of(error)}")
 
 
 def print_all(text: str) -> None:

@@ -266,7 +266,7 @@ class Talk(Parting):
         except BlockingIOError:
             return  # others read it, too, and one of them was faster
         except OSError as error:  # a terminal that hung up, a directory
-            self.tell(f"Unable to read standard input: {reason_of(error)}")
+            self.tell(f"cannot read standard input: {reason_of(error)}")
             data = b""
         if data:
             self.say(data)
@@ -322,7 +322,7 @@ class Talk(Parting):
         elif word == "unshown" and reason == os.strerror(errno.EPIPE):
             self._leave(EXIT_PIPE)
         elif word == "unshown":
-            self.tell(f"Unable to write to standard output: {reason}")
+            self.tell(f"cannot write to standard output: {reason}")
             self._leave(EXIT_FAILURE)
         elif word == "stopped":
             text = "connection closed: the receiving process was told to end"
@@ -331,7 +331,7 @@ class Talk(Parting):
 
     def _turn_away(self, reply: str, why: str) -> None:
         """Who had come speaks something else: what it has said is nowhere, and we wait on."""
-        ending = Ending(EXIT_FAILURE, f"{self.address} did not come in: {why}")
+        ending = Ending(EXIT_FAILURE, f"{self.address} was refused: {why}")
         ending.stranger = self.by_hand or not self._has_said
         if not ending.stranger:  # the next peer would get the rest, and not the beginning
             ending.text += "; it has got the beginning of what was to be said"

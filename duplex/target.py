@@ -38,18 +38,20 @@ def targets(hosts: str, port: str | None) -> list[Target]:
     for text in hosts.split(","):
         match = _TARGET.fullmatch(text)
         if match is None:
-            raise UsageError(f"{text!r} is no host: HOST, HOST:PORT or [ADDRESS]:PORT is one")
+            raise UsageError(
+                f"cannot use {text!r} as a host: write HOST, HOST:PORT or [ADDRESS]:PORT"
+            )
         own = match["v6_port"] or match["port"]
         if own is None and port is None:
             raise UsageError(
-                "duplex connect: the following arguments are required: PORT "
+                "cannot read the command line: the following arguments are required: PORT "
                 "(duplex connect --help tells more)"
             )
         asked = asked or own is None
         host = match["v6"] or match["bare"] or match["host"]
         found.append(Target(host, port_of(own or port or "")))
     if port is not None and not asked:
-        raise UsageError(f"the port is given twice: in {hosts} and as {port}")
+        raise UsageError(f"cannot use two ports: {hosts} has one, and PORT is {port}")
     return found
 
 
@@ -63,5 +65,5 @@ def port_of(text: str) -> int:
         return socket.getservbyname(text, "tcp")
     except (OSError, UnicodeError, ValueError):
         raise UsageError(
-            f"{text!r} is no port: a number from 1 to 65535 is one, or the name of a TCP service"
+            f"cannot use {text!r} as a port: a port is a number from 1 to 65535 or a TCP service"
         ) from None

@@ -55,7 +55,7 @@ def host_of(address: Address) -> str:
 def check_port(port: int, lowest: int = 1) -> None:
     """A UsageError unless `port` can be one."""
     if not lowest <= port <= 65535:
-        raise UsageError(f"a port is a number from {lowest} to 65535, not {port}")
+        raise UsageError(f"cannot use port {port}: a port is a number from {lowest} to 65535")
 
 
 def resolve(host: str, port: int, flags: int = 0) -> list[tuple[int, Address]]:

@@ -28,14 +28,14 @@ class Unable(DuplexError):
     """Root has not the right to, in a container say."""
 
     def __init__(self, user: pwd.struct_passwd, error: OSError) -> None:
-        super().__init__(f"Unable to become {user.pw_name}: {reason_of(error)}; {_OR_ROOT}")
+        super().__init__(f"cannot become {user.pw_name}: {reason_of(error)}; {_OR_ROOT}")
 
 
 def choose(name: str | None, allow_root: bool) -> pwd.struct_passwd | None:
     """The user to become, None to stay; UsageError if the room may not run as it was started."""
     if os.geteuid() != 0:
         if name is not None:
-            raise UsageError("--user is for root: nobody else can become another user")
+            raise UsageError("cannot use --user: only root can become another user")
         return None
     if name is None:
         if allow_root:
@@ -46,9 +46,9 @@ def choose(name: str | None, allow_root: bool) -> pwd.struct_passwd | None:
     try:
         user = pwd.getpwnam(name)
     except KeyError:
-        raise UsageError(f"--user: there is no user {name!r}; {_OR_ROOT}") from None
+        raise UsageError(f"cannot use --user {name}: there is no such user; {_OR_ROOT}") from None
     if user.pw_uid == 0 and not allow_root:
-        raise UsageError(f"--user: {name} is root; --allow-root insists")
+        raise UsageError(f"cannot use --user {name}: it is root; --allow-root insists")
     return user
 
 

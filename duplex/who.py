@@ -28,8 +28,8 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("port", metavar="PORT", type=int)
-    parser.add_argument("--json", action="store_true", help="one object a line")
+    parser.add_argument("port", metavar="PORT", type=int, help="the port of a room on this machine")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,7 +43,9 @@ def run(options: argparse.Namespace) -> int:
     if not found:
         if silent:
             return EXIT_FAILURE
-        raise DuplexError(f"no room of yours runs at port {options.port} on this machine")
+        raise DuplexError(
+            f"cannot find the room {options.port}: none of yours runs at that port here"
+        )
     people = [(page, seat) for page in found for seat in page.taken()]
     people.sort(key=lambda person: person[1].joined)
     print_all(_as_json(people) if options.json else _as_table(people))

@@ -187,7 +187,7 @@ def test_ctrl_c_ends_it_with_the_terminal_as_it_was(
 def test_ctrl_d_gives_up(asked: Callable[..., Asked], term: str) -> None:
     one = asked(term)
     one.type("\x04")
-    assert "no code was given\r\n" in one.ends(1)
+    assert "cannot get the code: none was typed\r\n" in one.ends(1)
 
 
 @pytest.mark.parametrize("term", [LINE, PLAIN])
@@ -208,7 +208,7 @@ def test_a_line_whose_process_is_killed_is_told_in_one(asked: Callable[..., Aske
     one = asked()
     os.kill(children(one.pid)[0], signal.SIGKILL)
     shown = one.ends(1)
-    assert "no code was given: the process that asks was killed by SIGKILL\r\n" in shown
+    assert "cannot get the code: the process that asks was killed by SIGKILL\r\n" in shown
     assert "\x1b[?2004l" in shown, "pasting is as it was, too"
 
 
@@ -252,7 +252,7 @@ def test_with_other_input_it_is_asked_on_the_terminal(terminal: Start, tmp_path:
     again.type("\x04")
     again.ends(1)
     assert (tmp_path / "out").read_text() == ""
-    assert (tmp_path / "err").read_text() == "no code was given\n"
+    assert (tmp_path / "err").read_text() == "cannot get the code: none was typed\n"
 
 
 def test_standard_output_may_be_a_file(terminal: Start, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_without_a_terminal_it_says_how_scripts_give_it(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.decode() == (
-        "the code is asked for on a terminal; scripts give it in DUPLEX_CODE or --code-file\n"
+        "cannot ask for the code: there is no terminal; set DUPLEX_CODE, or use --code-file\n"
     )
 
 

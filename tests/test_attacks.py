@@ -58,6 +58,7 @@ from tls_support import certificates, shake
 from duplex import wire
 from duplex.wire import code, tls
 
+CANNOT = "duplex connect: cannot connect: "
 LINES = [f"line {number}: nobody else is to read this" for number in range(100)]
 
 
@@ -86,14 +87,17 @@ def test_three_wrong_codes_end_the_listener_and_each_is_told_on_both_sides(duo: 
         guesser = call(duo, port, f"guesser {number}", "--code", spoken=WRONG)
         guesser.type("never sent\n")
         assert guesser.status() == 1
-        assert guesser.err == f"{DIFFER}\n"
+        assert guesser.err == f"{CANNOT}{DIFFER}\n"
         told = until(
             lambda n=number: [x for x in listening.err.splitlines() if DIFFER in x][n - 1 :]
         )
         assert told[0].endswith(f"{DIFFER}; {left}, and this ends" if left else DIFFER)
         assert told[0].startswith("127.0.0.1:")
     assert listening.status() == 1
-    last = "3 wrong codes: somebody may be guessing; start again for a new code"
+    last = (
+        "duplex listen: cannot go on: 3 wrong codes came, and somebody may be guessing; "
+        "start again for a new code"
+    )
     assert listening.err.splitlines()[-1] == last
     fourth = call(duo, port, "a fourth", "--code")
     assert fourth.status() == 1
@@ -188,7 +192,7 @@ def test_a_recorded_session_is_worth_nothing_to_a_caller_with_the_same_code(
             sock.sendall(b"".join(recorded[2:]))
             assert again.status() == 1
             assert ending_of(sock) == b"", "nothing of what was typed"
-    assert again.err == f"{DIFFER}\n"
+    assert again.err == f"{CANNOT}{DIFFER}\n"
     assert again.out == b""
 
 
@@ -311,8 +315,8 @@ def test_a_bit_changed_in_a_record_of_tls_ends_the_session(duo: Duo) -> None:
         (b"hello, who is there?\n", "the other side does not ask for a code"),
         (b"! duplex code 0: come in\n", "the other side speaks another version of --code"),
         (b"! the code is not needed any more\n", "refused: the code is not needed any more"),
-        (code.BANNER[:-1], "the other side does not ask for a code: it has ended the connection"),
-        (b"", "the other side does not ask for a code: it has ended the connection"),
+        (code.BANNER[:-1], "the other side does not ask for a code: it ended the connection"),
+        (b"", "the other side does not ask for a code: it ended the connection"),
     ],
 )
 def test_a_caller_with_a_code_says_nothing_to_who_answers_in_plain(
@@ -326,7 +330,7 @@ def test_a_caller_with_a_code_says_nothing_to_who_answers_in_plain(
             sock.shutdown(socket.SHUT_WR)
             assert ending_of(sock) == b""
     assert calling.status() == 1
-    assert calling.err.startswith(told)
+    assert calling.err.startswith(CANNOT + told)
     assert calling.err.count("\n") == 1
     assert b"secret" not in log_of(calling)
 
@@ -343,7 +347,9 @@ def test_a_caller_with_a_code_waits_ten_seconds_for_a_silent_plain_listener_and_
     calling = Kind("code").connect(duo, port)
     calling.type("a secret\n")
     assert calling.status() == 1
-    assert calling.err == "the other side does not ask for a code: it was not done within 10 s\n"
+    assert (
+        calling.err == CANNOT + "the other side does not ask for a code: it took longer than 10 s\n"
+    )
     until(lambda: "client left" in listening.err)
     assert listening.out == b""
     assert said(duo.heard_by_listener) == []
@@ -357,7 +363,7 @@ def test_a_caller_with_tls_says_nothing_to_who_answers_in_plain(duo: Duo) -> Non
             sock.sendall(b"hello\n")
             came = read_all(sock)
     assert calling.status() == 1
-    assert calling.err == "the other side does not speak TLS\n"
+    assert calling.err == CANNOT + "the other side does not speak TLS\n"
     assert b"secret" not in came
 
 
@@ -404,7 +410,7 @@ def test_a_man_in_the_middle_who_does_not_know_the_code_gets_one_wrong_guess_of_
             to_caller.shutdown(socket.SHUT_WR)
             assert read_all(to_caller) == b""
     assert calling.status() == 1
-    assert calling.err == f"{DIFFER}\n"
+    assert calling.err == f"{CANNOT}{DIFFER}\n"
     until(lambda: f"{DIFFER}; 2 more wrong codes" in listening.err)
     assert said(duo.heard_by_listener) == events(duo.heard_by_listener) == []
 
@@ -429,7 +435,7 @@ def test_a_man_in_the_middle_cannot_make_one_key_of_two(duo: Duo) -> None:
                 assert told == f"! {DIFFER}\n".encode()
                 to_caller.sendall(told)
         assert calling.status() == 1
-        assert calling.err == f"{DIFFER}\n"
+        assert calling.err == f"{CANNOT}{DIFFER}\n"
         assert f"{DIFFER}; 2 more wrong codes" in listening.err
         listening.stop()
 
@@ -454,9 +460,9 @@ def test_a_man_in_the_middle_who_breaks_off_has_three_guesses_of_a_caller_that_c
                 guesses += len(exactly(to_caller, 32)) == 32
     assert guesses == 3
     assert ann.status() == 1
-    assert ann.err.splitlines()[-1] == ("no code was agreed on: it has ended the connection"), (
-        ann.err
-    )
+    assert ann.err.splitlines()[-1] == (
+        "the handshake of the code failed: it ended the connection"
+    ), ann.err
 
 
 def test_a_man_in_the_middle_with_a_wrong_code_ends_a_caller_that_comes_back_at_once(
@@ -649,7 +655,7 @@ def test_a_caller_says_nothing_to_a_certificate_that_is_not_right(
     assert calling.status() == 1
     assert told in calling.err
     assert calling.err.count("\n") == 1
-    until(lambda: "did not come in: " in listening.err)
+    until(lambda: "was refused: " in listening.err)
     assert said(duo.heard_by_listener) == events(duo.heard_by_listener) == []
     pinned = call(duo, port, "pinned", "--tls-pin", pin_in(listening))
     talk(listening, pinned)

@@ -66,23 +66,23 @@ def test_f_is_short_for_follow() -> None:
 def test_help_of_no_command_is_told() -> None:
     done = run("help", "lisen")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("duplex: there is no command 'lisen': one of listen, connect")
+    assert done.stderr.startswith("duplex: cannot run 'lisen': it can be listen, connect")
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "a command is needed"),
-        (["lisen"], "there is no command 'lisen'"),
+        ([], "cannot run without a command"),
+        (["lisen"], "cannot run 'lisen'"),
         (["listen"], "required: PORT"),
         (["listen", "abc"], "invalid int value: 'abc'"),
-        (["listen", "70000"], "a port is a number from 0 to 65535, not 70000"),
-        (["connect", "127.0.0.1", "0"], "a port is a number from 1 to 65535, not 0"),
+        (["listen", "70000"], "cannot use port 70000: a port is a number from 0 to 65535"),
+        (["connect", "127.0.0.1", "0"], "cannot use port 0: a port is a number from 1 to 65535"),
         (["connect", "127.0.0.1"], "required: PORT"),
-        (["connect", "127.0.0.1", "1", "--timeout", "0"], "a number of seconds above 0"),
-        (["connect", "127.0.0.1", "1", "--timeout", "nan"], "a number of seconds above 0"),
-        (["listen", "0", "--peer", "<ann>"], "a name can hold no <"),
-        (["listen", "0", "--peer", ""], "a name has 1 to 32 characters"),
+        (["connect", "127.0.0.1", "1", "--timeout", "0"], "it needs seconds above 0"),
+        (["connect", "127.0.0.1", "1", "--timeout", "nan"], "it needs seconds above 0"),
+        (["listen", "0", "--peer", "<ann>"], "cannot use '<ann>' as a name: it can hold no <"),
+        (["listen", "0", "--peer", ""], "cannot use '' as a name: it needs 1 to 32 characters"),
         (["listen", "0", "--nonsense"], "unrecognized arguments: --nonsense"),
     ],
 )
@@ -98,13 +98,17 @@ def test_nobody_there_is_told_in_one_line(tmp_path: Path) -> None:
     port = free_port()
     done = run("connect", "127.0.0.1", str(port), cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == f"Unable to connect to 127.0.0.1:{port}: Connection refused\n"
+    assert (
+        done.stderr == f"duplex connect: cannot connect to 127.0.0.1:{port}: Connection refused\n"
+    )
 
 
 def test_a_name_nobody_has_is_told_in_one_line(tmp_path: Path) -> None:
     done = run("connect", "nobody.invalid", "8000", cwd=tmp_path)
     assert done.returncode == 1
-    assert re.fullmatch(r"Unable to connect to nobody\.invalid:8000: [^\n]+\n", done.stderr)
+    assert re.fullmatch(
+        r"duplex connect: cannot connect to nobody\.invalid:8000: [^\n]+\n", done.stderr
+    )
 
 
 def test_a_name_that_is_none_is_told_in_one_line(tmp_path: Path) -> None:
@@ -119,7 +123,9 @@ def test_an_address_in_use_is_told_in_one_line(duo: Duo) -> None:
     _, port = duo.listen()
     done = run("listen", str(port), cwd=duo.tmp)
     assert done.returncode == 1
-    assert done.stderr == f"Unable to listen on 127.0.0.1:{port}: Address already in use\n"
+    assert (
+        done.stderr == f"duplex listen: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    )
 
 
 def test_a_silent_host_times_out(tmp_path: Path) -> None:
@@ -136,7 +142,10 @@ def test_a_silent_host_times_out(tmp_path: Path) -> None:
             waiting.append(sock)
         done = run("connect", "127.0.0.1", str(port), "--timeout", "0.3", cwd=tmp_path)
         assert done.returncode == 1
-        assert done.stderr == f"Unable to connect to 127.0.0.1:{port}: Connection timed out\n"
+        assert (
+            done.stderr
+            == f"duplex connect: cannot connect to 127.0.0.1:{port}: Connection timed out\n"
+        )
         for sock in waiting:
             sock.close()
 

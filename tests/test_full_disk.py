@@ -29,7 +29,7 @@ def test_before_a_talk_it_is_one_clear_line(
     program = Program([*DUPLEX, *command, "--log", log], tmp_path / "run" / "..", stdin=-3)
     assert program.status() == 1
     (line,) = program.err.splitlines()
-    assert line.startswith(f"Unable to write the transcript {log}: ")
+    assert line.startswith(f"duplex {command[0]}: cannot write the transcript {log}: ")
     assert any(word in line for word in reason.split("|")), line
 
 
@@ -69,5 +69,5 @@ def test_a_standard_output_that_is_full_ends_with_a_line(duo: Duo) -> None:
     with connected(port) as sock:
         sock.sendall(b"one\n")
         assert listener.status() == 1
-    assert "Unable to write to standard output: No space left on device" in listener.err
+    assert "cannot write to standard output: No space left on device" in listener.err
     assert said(duo.heard_by_listener) == ["one"]

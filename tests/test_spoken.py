@@ -123,7 +123,7 @@ def test_a_variable_that_is_set_means_a_code_unless_none_is_asked_for(
 
 @pytest.mark.parametrize("args", [("--code",), ("--code-file", "x")])
 def test_a_code_and_none_exclude_each_other(args: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError, match="--no-code and --code exclude each other"):
+    with pytest.raises(UsageError, match="cannot use --code with --no-code"):
         spoken.wanted(options(*args, "--no-code"))
 
 
@@ -146,13 +146,13 @@ def test_the_variable_is_taken_and_not_handed_on(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("value", "told"), [("", "is empty"), (" ", "is empty"), ("12345678\udcff", "is not text")]
+    ("value", "told"), [("", "empty"), (" ", "empty"), ("12345678\udcff", "not UTF-8")]
 )
 def test_a_variable_without_a_code_is_an_error(
     monkeypatch: pytest.MonkeyPatch, value: str, told: str
 ) -> None:
     monkeypatch.setenv("DUPLEX_CODE", value)
-    with pytest.raises(UsageError, match=f"DUPLEX_CODE {told}"):
+    with pytest.raises(UsageError, match=f"cannot use DUPLEX_CODE: it is {told}"):
         spoken.given(options("--code"))
 
 
@@ -179,18 +179,18 @@ def test_a_file_that_others_can_read_is_warned_of(
     file.chmod(0o640)
     assert spoken.given(options("--code-file", str(file))) == CODE
     err = capfd.readouterr().err
-    assert err == f"others can read the code in {file}: chmod 600 makes it yours alone\n"
+    assert err == f"other users can read the code in {file}: chmod 600 makes it yours alone\n"
 
 
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (None, "Unable to read the code from .*: No such file or directory"),
-        (b"", "holds no code: write it in the first line"),
-        (b"\n" + CODE.encode(), "holds no code"),
-        (b"\x7fELF\0\0\0\0\0", "is no code file"),
-        (b"12345678\xff", "is no code file"),
-        (b"a" * 5000, "is no code file"),
+        (None, "cannot read the code from .*: No such file or directory"),
+        (b"", "its first line is empty"),
+        (b"\n" + CODE.encode(), "its first line is empty"),
+        (b"\x7fELF\0\0\0\0\0", "its first line is not text"),
+        (b"12345678\xff", "its first line is not text"),
+        (b"a" * 5000, "its first line is not text"),
         (b"short", "too easily guessed"),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_stranger_ends_nobodys_wait(
     listener, port = duo.listen(*keep)
     says, answer = STRANGERS[protocol]
     assert answered(port, says, size).startswith(answer)
-    told = rf"^127\.0\.0\.1:\d+ did not come in: it speaks {protocol}$"
+    told = rf"^127\.0\.0\.1:\d+ was refused: it speaks {protocol}$"
     until(lambda: re.search(told, listener.err, re.MULTILINE))
     assert "connected from" not in listener.err
     assert records(duo.heard_by_listener) == []
@@ -91,10 +91,10 @@ def test_a_stranger_that_speaks_late_is_told_and_the_wait_goes_on(
         sock.sendall(POST[16 if size == 1 else 1 << 16 :])
         assert read_all(sock).startswith(b"HTTP/1.1 400 Bad Request\r\n")
         place = "{}:{}".format(*sock.getsockname())
-    until(lambda: f"{place} did not come in: it speaks HTTP\n" in listener.err)
+    until(lambda: f"{place} was refused: it speaks HTTP\n" in listener.err)
     until(lambda: "waiting for the next at" in listener.err)
     assert said(duo.heard_by_listener) == []
-    assert events(duo.heard_by_listener)[1:] == [f"{place} did not come in: it speaks HTTP"]
+    assert events(duo.heard_by_listener)[1:] == [f"{place} was refused: it speaks HTTP"]
     assert_waits(duo, listener, port)
     assert listener.out == b"hello\n"
 
@@ -107,7 +107,7 @@ def test_on_a_screen_the_wait_goes_on_too(duo: Duo, terminal: Start, tmp_path: P
         screen.is_ready()
         sock.sendall(POST)
         assert read_all(sock).startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    screen.sees("did not come in: it speaks HTTP")
+    screen.sees("was refused: it speaks HTTP")
     screen.sees("waiting for the next at")
     connector = duo.connect(port)
     screen.is_ready()
@@ -129,7 +129,7 @@ def test_the_next_peer_does_not_get_the_rest_of_a_file(duo: Duo, tmp_path: Path)
             read_all(sock)
         assert listener.status() == 1
     assert listener.err.endswith(
-        " did not come in: it speaks HTTP; it has got the beginning of what was to be said\n"
+        " was refused: it speaks HTTP; it has got the beginning of what was to be said\n"
     )
 
 
@@ -137,7 +137,7 @@ def test_a_page_that_never_stops_asking_keeps_nobody_out(duo: Duo) -> None:
     listener, port = duo.listen()
     for _ in range(40):
         assert answered(port, POST).startswith(b"HTTP/1.1 400 ")
-    assert 1 <= listener.err.count("did not come in") < 40, "a flood is not one on the terminal"
+    assert 1 <= listener.err.count("was refused") < 40, "a flood is not one on the terminal"
     assert_waits(duo, listener, port)
 
 
@@ -185,7 +185,7 @@ def test_https_is_told_inside_of_tls(duo: Duo) -> None:
             s.settimeout(DEADLINE)
             s.sendall(POST)
             assert read_all(s).startswith(b"HTTP/1.1 400 Bad Request\r\n")
-        until(lambda: "did not come in: it speaks HTTP" in listener.err)
+        until(lambda: "was refused: it speaks HTTP" in listener.err)
         if not wait_first:
             assert "connected from" not in listener.err
     until(lambda: "waiting for the next" in listener.err)

@@ -71,7 +71,7 @@ def test_what_cannot_be_a_transcript_is_refused_with_a_reason(tmp_path: Path) ->
         (tmp_path / "t.log" / "below", "File exists"),
     ):
         (tmp_path / "t.log").write_bytes(b"")
-        with pytest.raises(TranscriptError, match=f"Unable to write the transcript .*{reason}"):
+        with pytest.raises(TranscriptError, match=f"cannot write the transcript .*{reason}"):
             Transcript.open(str(path))
     Transcript.open("/dev/null").append(event("anything"))
 

@@ -130,7 +130,7 @@ def shake(sock: socket.socket, handshake: wire.Handshake) -> wire.Channel:
         while handshake.channel is None:
             data = sock.recv(65536)
             if not data:
-                raise handshake.stopped("it has ended the connection")
+                raise handshake.stopped("it ended the connection")
             sock.sendall(handshake.feed(data))
     except wire.HandshakeError as error:
         sock.sendall(error.reply)

@@ -38,23 +38,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         metavar="FILE",
         nargs="*",
-        help="transcripts, merged by time (each talk and room in logs/, one after the other)",
+        help="transcripts to merge by time (all in logs/, one talk or room after the other)",
     )
-    parser.add_argument("-f", "--follow", action="store_true", help="go on as they grow")
-    parser.add_argument("--since", metavar="TIME", help="an ISO time, or 2h, today, yesterday")
-    parser.add_argument("--until", metavar="TIME", help="the same; what is before it")
-    parser.add_argument("--from", metavar="NICK", dest="nick", help="what NICK said")
-    parser.add_argument("--grep", metavar="REGEX", help="what matches")
-    parser.add_argument("--utc", action="store_true", help="the lines as they stand in the file")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="wait for new lines and show them"
+    )
+    parser.add_argument(
+        "--since", metavar="TIME", help="show lines from TIME on: an ISO time, 2h, today, yesterday"
+    )
+    parser.add_argument("--until", metavar="TIME", help="show lines before TIME")
+    parser.add_argument("--from", metavar="NICK", dest="nick", help="show what NICK said")
+    parser.add_argument(
+        "--grep", metavar="REGEX", help="show lines that match this regular expression"
+    )
+    parser.add_argument(
+        "--utc", action="store_true", help="show the lines as they are in the file, times in UTC"
+    )
     shown = parser.add_mutually_exclusive_group()
-    shown.add_argument("--json", action="store_true", help="one object a line")
-    shown.add_argument("--stats", action="store_true", help="who said how much, and when")
+    shown.add_argument("--json", action="store_true", help="print one JSON object a line")
+    shown.add_argument("--stats", action="store_true", help="show who said how much, and when")
 
 
 def run(options: argparse.Namespace) -> int:
     """Show what is wanted; the exit status."""
     if options.stats and options.follow:
-        raise UsageError("duplex log: cannot --follow with --stats: it counts what is there")
+        raise UsageError("cannot use --follow with --stats: --stats counts what is there now")
     since = b"" if options.since is None else parse_moment(options.since)
     until = b"" if options.until is None else parse_moment(options.until)
     wanted = Matcher(since, until, options.nick, options.grep)
@@ -93,7 +101,7 @@ def _merges(options: argparse.Namespace, wanted: Matcher) -> list[tuple[str, Mer
     found = talks.conversations()
     if not found:
         raise DuplexError(
-            f"duplex log: cannot show anything: there is no transcript here, neither "
+            f"cannot show anything: there is no transcript here, neither "
             f"{' nor '.join(DEFAULTS)} nor a room's; duplex listen, connect and room make them"
         )
     return [

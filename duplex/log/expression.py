@@ -56,7 +56,7 @@ class Expression:
             tree = parser.parse(pattern)
         except (re.error, RecursionError, OverflowError) as error:
             raise UsageError(
-                f"duplex log: cannot use --grep {pattern!r}: it is no regular expression: {error}"
+                f"cannot use --grep {pattern!r}: it is no regular expression: {error}"
             ) from None
         self.given_up = 0  # lines
         self._pattern = pattern
@@ -101,7 +101,7 @@ class Expression:
             self.given_up += 1
             if self.given_up >= MOST_GIVEN_UP:
                 raise DuplexError(
-                    f"duplex log: cannot go on with --grep {self._pattern!r}: it takes more than "
+                    f"cannot go on with --grep {self._pattern!r}: it takes more than "
                     f"{TICK:g} s a line on {self.given_up} lines; use a simpler expression"
                 ) from None
             return False

@@ -39,7 +39,7 @@ class Matcher:
         pattern: str | None = None,
     ) -> None:
         if nick is not None and not nick.strip():
-            raise UsageError("duplex log: cannot use --from '': it takes a name")
+            raise UsageError("cannot use --from '': it needs a name")
         self.wants_all = not (since or until or nick or pattern)
         self._since, self._until = since, until
         self._nick = _same(nick) if nick else None

@@ -29,8 +29,8 @@ def parse_moment(text: str, now: float | None = None) -> bytes:
         return made.rjust(STAMP_LENGTH, b"0")  # strftime gives the year 3 one digit
     except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"duplex log: cannot read {text!r} as a time: "
-            "it takes 2026-11-23, 2026-11-23T18:30, 2h, 90s, today or yesterday"
+            f"cannot read {text!r} as a time: "
+            "use 2026-11-23, 2026-11-23T18:30, 2h, 90s, today or yesterday"
         ) from None
 
 

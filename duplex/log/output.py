@@ -54,7 +54,7 @@ class Output:
             except BrokenPipeError:
                 raise
             except OSError as error:
-                raise DuplexError(f"duplex log: cannot write: {reason_of(error)}") from None
+                raise DuplexError(f"cannot write: {reason_of(error)}") from None
 
     def close(self) -> None:
         self.flush()

@@ -28,7 +28,7 @@ class Unreadable(DuplexError):
     """A file cannot be read."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"Unable to read {path}: {reason}")
+        super().__init__(f"cannot read {path}: {reason}")
 
 
 class Source:

@@ -93,7 +93,7 @@ _NO_LIBRARY = (
 
 def _unusable() -> UsageError:
     return UsageError(
-        "--redis takes a URL like redis://HOST:6379/0, rediss://… or unix:///PATH "
+        "cannot use --redis: it needs a URL like redis://HOST:6379/0, rediss://… or unix:///PATH "
         f"(or set {VARIABLE})"
     )
 

@@ -35,7 +35,7 @@ class Position:
         try:
             self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise DuplexError(f"Unable to use {self.path}: {reason_of(error)}") from None
+            raise DuplexError(f"cannot use {self.path}: {reason_of(error)}") from None
         self.read()
 
     def read(self) -> None:
@@ -44,7 +44,7 @@ class Position:
             self.room = " ".join(self._words(0))
             words, sums = self._words(_PART), self._words(2 * _PART)
         except OSError as error:
-            raise DuplexError(f"Unable to use {self.path}: {reason_of(error)}") from None
+            raise DuplexError(f"cannot use {self.path}: {reason_of(error)}") from None
         self.entry, self.offset = (words[0], int(words[1])) if len(words) == 2 else (FIRST, 0)
         self.known = len(words) == 2
         self._first, self._sum = 0, -1  # from which offset on, and the CRC-32, or -1: not known

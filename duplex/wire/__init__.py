@@ -173,5 +173,5 @@ class Handshake:
         return False
 
     def stopped(self, why: str) -> HandshakeError:
-        """The error for a peer that says no more: `why` is "it has ended the connection", say."""
+        """The error for a peer that says no more: `why` is "it ended the connection", say."""
         raise NotImplementedError

@@ -30,18 +30,20 @@ def server_context(cert_path: str, key_path: str) -> ssl.SSLContext:
     context.num_tickets = 0  # nobody resumes a talk, and nothing is sent that was not said
 
     def never_ask() -> str:
-        raise UsageError(f"{key_path} is encrypted; without a passphrase: openssl pkey -in FILE")
+        raise UsageError(
+            f"cannot use {key_path}: it is encrypted (openssl pkey -in FILE decrypts it)"
+        )
 
     try:
         context.load_cert_chain(cert_path, key_path, never_ask)
     except OSError as error:  # an SSLError, too, and neither tells which file it is about
         if "PRIVATE KEY-----" not in _text_of(key_path):
-            raise UsageError(f"{key_path} holds no private key (PEM)") from None
+            raise UsageError(f"cannot use {key_path}: it holds no private key (PEM)") from None
         _first_certificate(cert_path)
         if isinstance(error, ssl.SSLError) and str(error.reason).endswith("_MISMATCH"):
-            text = f"the key {key_path} is not that of the certificate {cert_path}"
+            text = f"cannot use {key_path}: it is not the key of the certificate {cert_path}"
             raise UsageError(text) from None
-        raise UsageError(f"unable to use {cert_path} with {key_path}: {readable(error)}") from None
+        raise UsageError(f"cannot use {cert_path} with {key_path}: {readable(error)}") from None
     return context
 
 
@@ -61,7 +63,7 @@ def client_context(ca_path: str | None, pinned: bool) -> ssl.SSLContext:
             context.load_verify_locations(ca_path)
         except OSError:
             _first_certificate(ca_path)
-            raise UsageError(f"{ca_path} holds a certificate that cannot be read") from None
+            raise UsageError(f"cannot use {ca_path}: its certificate cannot be read") from None
     return context
 
 
@@ -69,7 +71,7 @@ def parse_pin(text: str) -> bytes:
     """The SHA-256 in `sha256:` and 64 hexadecimal digits, with colons or without."""
     if match := _PIN.fullmatch(text.strip()):
         return bytes.fromhex(match[1].replace(":", ""))
-    raise UsageError("a pin is sha256: and 64 hexadecimal digits, as the listening side prints it")
+    raise UsageError("cannot use --tls-pin: a pin is sha256: and 64 hexadecimal digits")
 
 
 def fingerprint(cert_path: str) -> str:
@@ -77,7 +79,7 @@ def fingerprint(cert_path: str) -> str:
     try:
         der = ssl.PEM_cert_to_DER_cert(_first_certificate(cert_path))
     except ValueError:
-        raise UsageError(f"{cert_path} holds a certificate that cannot be read") from None
+        raise UsageError(f"cannot use {cert_path}: its certificate cannot be read") from None
     return f"sha256:{hashlib.sha256(der).hexdigest()}"
 
 
@@ -92,13 +94,13 @@ def _text_of(path: str) -> str:
         with open(path, encoding="ascii", errors="replace") as file:
             return file.read()
     except OSError as error:
-        raise UsageError(f"unable to read {path}: {reason_of(error)}") from None
+        raise UsageError(f"cannot read {path}: {reason_of(error)}") from None
 
 
 def _first_certificate(path: str) -> str:
     if match := _PEM.search(_text_of(path)):
         return match[0]
-    raise UsageError(f"{path} holds no certificate (PEM)")
+    raise UsageError(f"cannot use {path}: it holds no certificate (PEM)")
 
 
 def name_in(session: ssl.SSLObject) -> str:

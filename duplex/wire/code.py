@@ -163,7 +163,7 @@ class _Handshake(wire.Handshake):
         return self._go_on() if self.channel is None else b""
 
     def stopped(self, why: str) -> wire.HandshakeError:
-        return wire.HandshakeError(f"no code was agreed on: {why}")
+        return wire.HandshakeError(f"the handshake of the code failed: {why}")
 
     def _go_on(self) -> bytes:
         raise NotImplementedError
@@ -191,7 +191,7 @@ class Server(_Handshake):
         if self._spake:
             hello = HELLO[: len(self._came)]
             if not self._came.startswith(hello):
-                raise wire.HandshakeError("who came does not know what a code is")
+                raise wire.HandshakeError("it does not use --code")
             if len(self._came) < len(HELLO) + _MESSAGE:
                 return b""
             return self._answer(self._spake)
@@ -206,7 +206,7 @@ class Server(_Handshake):
         try:
             key = spake.finish(self._take(_MESSAGE))
         except _NOT_SPAKE2:
-            raise wire.HandshakeError("who came does not keep to the protocol") from None
+            raise wire.HandshakeError("it broke the protocol") from None
         self._keys = _Keys(key, self._took + ours)
         return ours
 
@@ -262,7 +262,7 @@ class Client(_Handshake):
         try:
             key = spake.finish(self._take(_MESSAGE))
         except _NOT_SPAKE2:
-            raise wire.HandshakeError("who answers does not keep to the protocol") from None
+            raise wire.HandshakeError("the other side broke the protocol") from None
         self._keys = _Keys(key, self._took)
         self.exposed = True
         return self._keys.callers_proof

@@ -185,7 +185,7 @@ class _Handshake(wire.Handshake):
         return self._outgoing.read()
 
     def stopped(self, why: str) -> wire.HandshakeError:
-        return wire.HandshakeError(f"no TLS session was made: {why}")
+        return wire.HandshakeError(f"the TLS handshake failed: {why}")
 
     def _go_on(self) -> None:
         try:
@@ -226,7 +226,7 @@ class Server(_Handshake):
     def _look_at(self, came: bytes) -> None:
         if came[0] != _HANDSHAKE:
             reply = answer_to(came, PLAIN_REPLY)
-            raise wire.HandshakeError("who came does not speak TLS", reply)
+            raise wire.HandshakeError("it does not speak TLS", reply)
 
     def _judge(self) -> str:
         return SERVER_NAME
@@ -244,7 +244,7 @@ class Client(_Handshake):
         try:  # a certificate has neither a scope (fe80::1%eth0) nor the DNS's last dot
             super().__init__(context, host.partition("%")[0].removesuffix("."))
         except ValueError:
-            raise UsageError(f"no certificate can be for a host named {host}") from None
+            raise UsageError(f"cannot use TLS: no certificate can name {host}") from None
 
     def start(self) -> bytes:
         return self.feed(b"")

@@ -126,7 +126,7 @@ def _told(handshake: wire.Handshake, data: bytes, sizes: bytes) -> None:
         for piece in pieces(data, sizes):
             handshake.feed(piece)
             assert handshake.channel is None, "a channel, for who knows nothing"
-        raise handshake.stopped("it has ended the connection")
+        raise handshake.stopped("it ended the connection")
     except wire.HandshakeError as error:
         is_safe_line(str(error))
 

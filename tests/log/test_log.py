@@ -172,8 +172,8 @@ def test_stats_count_who_said_how_much_and_when(tmp_path: Path) -> None:
         (["--until", "99999999999w"], 2, "as a time"),
         (["--stats", "--follow"], 2, "--stats"),
         (["--stats", "--json"], 2, "not allowed with"),
-        (["missing.log"], 1, "Unable to read missing.log: No such file or directory"),
-        (["."], 1, "Unable to read .: Is a directory"),
+        (["missing.log"], 1, "cannot read missing.log: No such file or directory"),
+        (["."], 1, "cannot read .: Is a directory"),
         ([], 1, "there is no transcript here"),
     ],
 )

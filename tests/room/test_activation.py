@@ -67,4 +67,7 @@ def test_what_is_no_listening_socket_is_told(duo: Duo) -> None:
     with socket.socket() as sock:
         room = handed(duo, sock)
         assert room.status() == 1
-    assert room.err == "LISTEN_FDS: descriptor 3 is no TCP socket that listens\n"
+    assert (
+        room.err
+        == "duplex room: cannot use LISTEN_FDS: descriptor 3 is not a listening TCP socket\n"
+    )

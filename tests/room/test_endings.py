@@ -254,13 +254,16 @@ def refused(duo: Duo, *args: str, name: str = "refused", **options: object) -> s
 
 def test_a_second_room_on_the_same_transcript_is_refused(room: Room, duo: Duo) -> None:
     line = refused(duo, "0", "--log", str(room.log))
-    assert line == f"another room is keeping {room.log}; --log names another"
+    assert (
+        line == f"duplex room: cannot keep the room: another room is keeping {room.log}; "
+        "--log names another file"
+    )
     room.is_well()
 
 
 def test_a_second_room_at_the_same_port_is_refused(room: Room, duo: Duo) -> None:
     line = refused(duo, str(room.port), "--log", "other.log")
-    assert line == f"Unable to listen on 127.0.0.1:{room.port}: Address already in use"
+    assert line == f"duplex room: cannot listen on 127.0.0.1:{room.port}: Address already in use"
     room.is_well()
 
 
@@ -280,7 +283,7 @@ def test_a_transcript_that_cannot_be_is_one_line(duo: Duo, log: str, line: str) 
     os.mkfifo(duo.tmp / "refused" / "fifo")
     (duo.tmp / "refused" / "file").write_text("")
     told = refused(duo, "0", "--log", log)
-    assert told.startswith(f"Unable to write the transcript {log}: ")
+    assert told.startswith(f"duplex room: cannot write the transcript {log}: ")
     assert any(reason in told for reason in line.split("|")), told
 
 

@@ -147,6 +147,6 @@ def test_it_cannot_take_any_of_that_back(hardened: Hardened) -> None:
 
 def test_who_is_not_root_cannot_become_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(UsageError, match="--user is for root"):
+    with pytest.raises(UsageError, match="cannot use --user: only root"):
         user.choose("nobody", allow_root=False)
     assert user.choose(None, allow_root=False) is None

@@ -167,10 +167,15 @@ def test_a_talk_refuses_what_a_room_keeps_whatever_it_is_called(
     before = log.read_bytes()
     line = refusal(duo.start([*DUPLEX, *command, "--log", str(name)], ONE_PLACE, stdin=-3))
     if link == "hard" and not runs:
-        assert line.startswith(f"{name} has another name (a hard link), and a room may keep it")
+        assert line.startswith(
+            f"duplex {command[0]}: cannot {command[0]}: {name} has another name (a hard link), "
+            "and a room may keep it"
+        )
     else:
-        assert line.startswith(f"a room is keeping {name}")
-    assert line.endswith("; --log names another")
+        assert line.startswith(
+            f"duplex {command[0]}: cannot {command[0]}: a room is keeping {name}"
+        )
+    assert line.endswith("; --log names another file")
     assert log.read_bytes() == before
 
 
@@ -198,8 +203,9 @@ def test_a_room_takes_no_transcript_that_no_room_has_kept_unless_it_is_to(
     talk = a_talk(log, TORN)
     line = refusal(duo.start([*ROOM, "0", "--log", "talk.log"], ONE_PLACE, stdin=-3))
     assert line == (
-        "no room has kept talk.log before: there is no talk.log.key; "
-        "--adopt insists, and shows all that is in it to whoever comes"
+        "duplex room: cannot keep the room: no room has kept talk.log before: "
+        "there is no talk.log.key; --adopt takes it all the same, "
+        "and everybody in the room can read it"
     )
     assert log.read_bytes() == talk
     assert not (place / "talk.log.key").exists()
@@ -227,7 +233,10 @@ def test_no_link_gets_a_second_room_into_a_transcript(link: str, duo: Duo, place
     for more in ([], ["--adopt"]):
         command = [*ROOM, "0", "--log", "other.log", *more]
         line = refusal(duo.start(command, ONE_PLACE, stdin=-3))
-        assert line == "another room is keeping other.log; --log names another"
+        assert (
+            line == "duplex room: cannot keep the room: another room is keeping other.log; "
+            "--log names another file"
+        )
 
 
 def test_a_room_that_was_kept_by_a_link_is_a_rooms_by_its_own_name_too(
@@ -238,7 +247,10 @@ def test_a_room_that_was_kept_by_a_link_is_a_rooms_by_its_own_name_too(
     Client(port).sees("entered the room")
     close(host)
     line = refusal(duo.start([*DUPLEX, "listen", "0", "--log", "real.log"], ONE_PLACE, stdin=-3))
-    assert line == "a room is keeping real.log, when it runs; --log names another"
+    assert line == (
+        "duplex listen: cannot listen: a room is keeping real.log, when it runs; "
+        "--log names another file"
+    )
     key = (place / "real.log.key").read_bytes()[:32]
     (place / "real.log.key").rename(place / "link.log.key")  # as 0.1.0 had it
     room(duo, "--log", "link.log")
@@ -280,7 +292,9 @@ def test_a_room_does_not_take_the_transcript_of_a_talk_that_goes_on(duo: Duo, pl
         (place / "link.log").unlink(missing_ok=True)
         (place / "link.log").symlink_to("logs/client_input.log")
         line = refusal(duo.start([*ROOM, "0", "--log", path, "--adopt"], ONE_PLACE, stdin=-3))
-        assert line == f"a talk is keeping {path}; --log names another"
+        assert line == (
+            f"duplex room: cannot keep the room: a talk is keeping {path}; --log names another file"
+        )
 
 
 def test_rooms_of_one_directory_have_transcripts_of_their_own(duo: Duo, place: Path) -> None:
@@ -400,7 +414,7 @@ def test_where_no_transcript_can_be_a_caller_is_told_before_it_connects(
         with pytest.raises(BlockingIOError):
             server.accept()
     reason = "File exists" if what == "logs" else "Is a directory"
-    assert line == f"Unable to write the transcript logs/server_input.log: {reason}"
+    assert line == f"duplex connect: cannot write the transcript logs/server_input.log: {reason}"
 
 
 # Reading, and directories

@@ -204,12 +204,12 @@ def test_what_it_cannot_see_is_no_trouble_until_it_is_removed(roots: Roots) -> N
 
 def test_a_user_who_is_not_there_or_is_root_is_refused_in_one_line(roots: Roots) -> None:
     for name, line in [
-        ("root", "--user: root is root; --allow-root insists\n"),
-        ("no such", f"--user: there is no user 'no such'; {OR_ROOT}"),
+        ("root", "cannot use --user root: it is root; --allow-root insists\n"),
+        ("no such", f"cannot use --user no such: there is no such user; {OR_ROOT}"),
     ]:
         host = roots.start("--user", name)
         assert host.status() == 2
-        assert host.err == line
+        assert host.err == f"duplex room: {line}"
     assert not (roots.directory / "logs").exists()
 
 
@@ -221,7 +221,7 @@ def test_root_that_cannot_become_anybody_else_is_told_what_to_do(
     for log in ("t.log", str(nobodys / "t.log")):
         host = roots.start("--log", log, wrapper=without)
         assert host.status() == 1
-        assert host.err == f"Unable to become nobody: Operation not permitted; {OR_ROOT}"
+        assert host.err == f"duplex room: cannot become nobody: Operation not permitted; {OR_ROOT}"
     host = roots.start("--allow-root", wrapper=without)
     enter(host)
     roots.ends(host)
@@ -233,7 +233,7 @@ def test_root_of_a_namespace_that_has_no_other_user_is_told_what_to_do(roots: Ro
         pytest.skip("no user namespace can be made")
     host = roots.start("--log", "t.log", wrapper=without)
     assert host.status() == 1
-    assert host.err == f"Unable to become nobody: Invalid argument; {OR_ROOT}"
+    assert host.err == f"duplex room: cannot become nobody: Invalid argument; {OR_ROOT}"
     host = roots.start("--log", "t.log", "--allow-root", wrapper=without)
     enter(host)
     roots.ends(host)
@@ -247,6 +247,7 @@ def test_a_program_that_the_user_cannot_read_is_told(roots: Roots) -> None:
     host = roots.start(env={**os.environ, "PYTHONPATH": str(hidden)})
     assert host.status() == 1
     assert host.err == (
+        "duplex room: cannot keep the room: "
         f"nobody cannot read {hidden}/duplex/reach.py: install duplex where all users can, or "
         f"{OR_ROOT}"
     )
@@ -261,8 +262,8 @@ def test_a_transcript_of_somebody_else_is_not_given_away(roots: Roots) -> None:
     host = roots.start("--log", "t.log")
     assert host.status() == 1
     assert host.err == (
-        "Unable to use t.log as nobody: Permission denied; --user names somebody who can, "
-        f"{OR_ROOT}"
+        "duplex room: cannot use t.log as nobody: Permission denied; "
+        f"--user names somebody who can, {OR_ROOT}"
     )
     assert log.stat().st_uid == pwd.getpwnam("daemon").pw_uid
 
@@ -279,7 +280,7 @@ def test_nothing_of_roots_is_given_to_who_has_linked_it(roots: Roots, nobodys: P
     for place in (nobodys / "link.log", nobodys / "directory" / "secret", "hard.log"):
         host = roots.start("--log", str(place))
         assert host.status() == 1
-        assert host.err.startswith("Unable to ")
+        assert host.err.startswith("duplex room: cannot ")
         assert host.err.count("\n") == 1
     assert secret.stat().st_uid == 0
     assert secret.read_text() == ""
@@ -340,5 +341,5 @@ def test_who_root_becomes(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyError(name)
 
     monkeypatch.setattr(pwd, "getpwnam", nobody_there)
-    with pytest.raises(UsageError, match="there is no user 'nobody'; --allow-root"):
+    with pytest.raises(UsageError, match="there is no such user; --allow-root"):
         user.choose(None, allow_root=False)

@@ -118,11 +118,11 @@ def test_a_talk_for_which_no_process_can_be_made_ends_in_one_line(duo: Duo) -> N
     _, port = duo.listen()
     caller = duo.start([sys.executable, "-c", failing, "connect", "127.0.0.1", str(port)])
     assert caller.status() == 1
-    assert caller.err.splitlines()[-1] == NO_PROCESS
+    assert caller.err.splitlines()[-1] == f"duplex connect: cannot connect: {NO_PROCESS}"
     assert "Traceback" not in caller.err
     host = duo.start([sys.executable, "-c", failing, *ROOM[3:], "0", "--plain"], "room")
     assert host.status() == 1
-    assert host.err.splitlines()[-1] == NO_PROCESS
+    assert host.err.splitlines()[-1] == f"duplex room: cannot keep the room: {NO_PROCESS}"
     assert "Traceback" not in host.err
 
 
@@ -142,7 +142,8 @@ def test_too_few_descriptors_are_told_before_the_room_listens(tmp_path: Path, co
     )
     assert done.returncode == 1
     assert done.stderr == (
-        f"a room needs {DESCRIPTORS} descriptors, and may have {count}: see ulimit -n\n"
+        f"duplex room: cannot keep a room: it needs {DESCRIPTORS} descriptors, and {count} are "
+        "allowed (ulimit -n)\n"
     )
     assert os.listdir(tmp_path) == []
 

@@ -177,7 +177,7 @@ def test_a_lock_of_another_program_is_told_and_the_host_never_waits_for_it(impat
         until(lambda: len(children(impatient.host.pid)) == 3)  # his is reaped
         impatient.client()  # newcomers are welcomed meanwhile
         assert ann.sees("not recorded") == f"! not recorded: {HELD}"
-        assert f"{HELD}; come back later" in late.sees("Unable")
+        assert f"{HELD}; come back later" in late.sees("cannot write")
         until(lambda: HELD in impatient.host.err)
     ann.sees("* bob was dropped (connection lost)")
     ann.say("/nick anna")

@@ -57,7 +57,9 @@ def test_who_does_not_read_lags_by_what_it_was_not_sent(room: Room) -> None:
 def test_where_no_room_is_one_line_says_so(room: Room) -> None:
     done = who(room, port=1)
     assert done.returncode == 1
-    assert done.stderr == "no room of yours runs at port 1 on this machine\n"
+    assert (
+        done.stderr == "duplex who: cannot find the room 1: none of yours runs at that port here\n"
+    )
 
 
 def test_a_room_whose_host_was_killed_is_none(room: Room) -> None:

@@ -375,14 +375,20 @@ def test_without_a_store_nothing_of_it_is_imported() -> None:
 
 def test_what_redis_needs_is_told_in_one_line(duo: Duo) -> None:
     for args, told in (
-        (("--redis", "redis://x/0"), "--redis needs --name: what the room is called in the store"),
-        (("--keep", "5000"), "--keep is for a room in a store (--redis)"),
-        (("--redis", "http://secret@x", "--name", "a"), "--redis takes a URL like "),
-        (("--redis", "redis://x", "--name", "a", "--keep", "9"), "--keep takes 0, for all, or "),
+        (
+            ("--redis", "redis://x/0"),
+            "cannot use --redis without --name: ",
+        ),
+        (("--keep", "5000"), "cannot use --keep without --redis: it is for a room in a store"),
+        (("--redis", "http://secret@x", "--name", "a"), "cannot use --redis: it needs a URL like "),
+        (
+            ("--redis", "redis://x", "--name", "a", "--keep", "9"),
+            "cannot use --keep 9: it needs 0 (all), or ",
+        ),
     ):
         program = duo.start([*ROOM, "0", "--plain", *args])
         assert program.status() == 2
-        assert program.err.startswith(told)
+        assert program.err.startswith(f"duplex room: {told}")
         assert program.err.count("\n") == 1
         assert "secret" not in program.err
 

@@ -247,6 +247,6 @@ def test_what_comes_with_the_last_of_a_handshake_is_not_lost(handshakes: Handsha
 def test_a_handshake_that_stops_has_an_error_in_one_line(handshakes: Handshakes) -> None:
     for handshake in handshakes:
         handshake.start()
-        text = str(handshake.stopped("it has ended the connection"))
-        assert text.endswith(": it has ended the connection")
+        text = str(handshake.stopped("it ended the connection"))
+        assert text.endswith(": it ended the connection")
         assert "\n" not in text
