@@ -228,7 +228,9 @@ class Calling(Talk):
         elif word == "welcome" and (self._shut or not self.opening.is_whole):
             self.state = GUEST
             self._answer_child(GUEST)
-            self.tell("this is a room, and you are a guest in it: --nick NAME waits to be greeted")
+            self.tell(
+                "this is a room, and you are a guest in it; connect with --nick NAME to have a nick"
+            )
         elif word == "welcome":
             self.state = ROOM
             self._answer_child(ROOM)

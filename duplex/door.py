@@ -125,7 +125,7 @@ class Door:
                 say_status(f"{address}: {error}")
                 raise Guessed from None
             left = GUESSES - self._guesses
-            say_status(f"{address}: {error}; {left} more wrong {_codes(left)}, and this ends")
+            say_status(f"{address}: {error}; {left} more wrong {_codes(left)} will end this")
         except wire.HandshakeError as error:
             self._tell(f"{address} was refused: {error}")
         return None

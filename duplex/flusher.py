@@ -35,5 +35,5 @@ def flush(transcript: Transcript, page: Page) -> NoReturn:
         except (OSError, TranscriptError) as error:
             if not told:
                 why = reason_of(error) if isinstance(error, OSError) else error.reason
-                say_status(f"{transcript.path} cannot be put on the disk: {why}")
+                say_status(f"cannot write {transcript.path} to the disk: {why}")
             told = True

@@ -134,7 +134,7 @@ def wanted(options: argparse.Namespace) -> bool:
 def set_aside(options: argparse.Namespace) -> None:
     """Nothing is done with DUPLEX_CODE: told, unless that was asked for, and never handed on."""
     if os.environ.pop(VARIABLE, None) is not None and not options.no_code:
-        say_status(f"{VARIABLE} is not used: TLS was asked for (--no-code says that it is meant)")
+        say_status(f"{VARIABLE} is not used, because this is TLS (--no-code hides this line)")
 
 
 def given(options: argparse.Namespace, signals: Signals | None = None) -> str | None:

@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     found, silent = rooms(options.port)
     if silent:
         say_status(
-            f"a room at port {options.port} does not answer: its host is busy, or was stopped"
+            f"duplex who: cannot ask a room at port {options.port}: "
+            "its host is busy, or was stopped"
         )
     if not found:
         if silent:

@@ -91,7 +91,7 @@ def test_three_wrong_codes_end_the_listener_and_each_is_told_on_both_sides(duo: 
         told = until(
             lambda n=number: [x for x in listening.err.splitlines() if DIFFER in x][n - 1 :]
         )
-        assert told[0].endswith(f"{DIFFER}; {left}, and this ends" if left else DIFFER)
+        assert told[0].endswith(f"{DIFFER}; {left} will end this" if left else DIFFER)
         assert told[0].startswith("127.0.0.1:")
     assert listening.status() == 1
     last = (

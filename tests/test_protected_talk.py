@@ -494,7 +494,7 @@ def test_tls_is_spoken_though_the_variable_is_set_and_that_is_told(duo: Duo) -> 
     connector = kind.connect(duo, port, env=environment())
     until(lambda: f"connected to 127.0.0.1:{port}, encrypted, TLS" in connector.err)
     for program in (listener, connector):
-        told = "DUPLEX_CODE is not used: TLS was asked for (--no-code says that it is meant)\n"
+        told = "DUPLEX_CODE is not used, because this is TLS (--no-code hides this line)\n"
         assert program.err.count(told) == 1
 
 

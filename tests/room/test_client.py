@@ -195,7 +195,7 @@ def test_to_a_person_who_is_silent_the_end_goes_soon(duo: Duo) -> None:
 def test_what_cannot_be_a_nick_is_refused_before_anything_else(duo: Duo, nick: str) -> None:
     client = connect(duo, 1, "--nick", nick)
     assert client.status() == 2
-    assert client.err.startswith("a name ")
+    assert client.err.startswith(f"duplex connect: cannot use {nick!r} as a name: it ")
 
 
 # What is said and heard

@@ -218,13 +218,16 @@ def test_a_wrong_code_is_told_to_both_and_costs_nobody_else_anything(duo: Duo) -
     command = [*DUPLEX, "connect", "--code", "127.0.0.1", str(port)]
     eve = duo.start(command, "eve", **wrong)
     assert eve.status() == 1
-    assert eve.err == "the codes differ, or somebody is in between\n"
+    assert (
+        eve.err == "duplex connect: cannot connect: the codes differ, or somebody is in between\n"
+    )
     until(lambda: "wrong code from 127.0.0.1" in host.err)
     ann.type("still here\n")
     until(lambda: said_by("ann", log_of(host)) == ["still here"])
     again = duo.start(command, "eve", **kind.options)
     assert again.status() == 1  # even with the right code: who guesses has to wait
-    assert re.fullmatch(r"refused: wrong codes came from your address: wait \d+ s\n", again.err)
+    told = r"refused: wrong codes came from your address: wait \d+ s\n"
+    assert re.fullmatch(f"duplex connect: cannot connect: {told}", again.err)
 
 
 @pytest.mark.parametrize("program", ["openssl", "ncat"])

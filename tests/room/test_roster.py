@@ -238,7 +238,7 @@ def test_a_room_whose_host_stands_still_is_told_of_as_such(room: Room) -> None:
     finally:
         os.kill(room.host.pid, signal.SIGCONT)
     assert done.returncode == 1
-    text = f"a room at port {room.port} does not answer: its host is busy, or was stopped\n"
+    text = f"duplex who: cannot ask a room at port {room.port}: its host is busy, or was stopped\n"
     assert done.stderr == text
     until(lambda: nicks(room.port) == ["ann"])
 

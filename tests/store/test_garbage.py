@@ -271,8 +271,8 @@ def test_a_copy_that_was_edited_in_its_middle_is_not_served(rooms: Rooms) -> Non
     assert again.status() == 1
     path = site.log.relative_to(site.host.cwd)
     assert again.err == (
-        f"{path} and the store differ at offset 0 or later: move it (and {path}.store) away to get "
-        "a new copy\n"
+        f"duplex room: cannot keep the room: {path} and the store differ at offset 0 or later: "
+        f"move it (and {path}.store) away to get a new copy\n"
     )
     assert site.log.read_bytes() == changed, "nothing of it is lost"
 

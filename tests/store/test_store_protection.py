@@ -32,7 +32,7 @@ def start(rooms: Rooms, kind: str, name: str = "refused") -> Program:
 def is_told(program: Program, told: str) -> None:
     """It ends with that one line, and has never served."""
     assert program.status() == 1
-    assert program.err == f"{told}\n"
+    assert program.err == f"duplex room: cannot keep the room: {told}\n"
 
 
 @pytest.fixture
