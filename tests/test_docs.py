@@ -130,3 +130,16 @@ def test_what_is_shown_for_others_talks_to_the_right_certificate_alone(
     finally:
         caller.kill()
         caller.communicate()
+
+
+def test_every_link_leads_somewhere() -> None:
+    for path in [*PAGES, HERE / "CHANGELOG.md"]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+            name, _, anchor = target.partition("#")
+            if name.startswith("http"):
+                continue
+            page = path.parent / name if name else path
+            assert page.is_file(), f"{target} in {path.name}"
+            headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M) if anchor else []
+            anchors = [re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings]
+            assert not anchor or anchor in anchors, f"{target} in {path.name}"
