@@ -86,7 +86,9 @@ def run(options: argparse.Namespace) -> int:
         output.abandon()
         return EXIT_SIGNAL + 2
     if wanted.expression and wanted.expression.given_up:
-        say_status(f"duplex log: {wanted.expression.given_up} lines took --grep too long")
+        say_status(
+            f"duplex log: cannot search {wanted.expression.given_up} lines: --grep takes too long"
+        )
     return EXIT_OK
 
 
