@@ -66,7 +66,7 @@ def for_room(path: str, adopt: bool) -> Transcript:
 
     def claim(fd: int) -> None:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return  # refused later, for another reason
+            return  # refused below, unless it cannot be written at all
         if not _lock(fd, _ROOM, 2):
             raise NotYours(f"{'another room' if _is_room(fd) else 'a talk'} is keeping {path}")
         if os.fstat(fd).st_size and not adopt and not has_secret(path):
@@ -75,7 +75,11 @@ def for_room(path: str, adopt: bool) -> Transcript:
                 "--adopt takes it all the same, and everybody in the room can read it",
             )
 
-    return Transcript.open(path, claim)
+    transcript = Transcript.open(path, claim)
+    if not stat.S_ISREG(os.fstat(transcript.fd).st_mode):
+        transcript.close()
+        raise TranscriptError(path, "a room's transcript is read again, so it has to be a file")
+    return transcript
 
 
 def keep_for_room(fd: int) -> None:

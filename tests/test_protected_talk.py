@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -676,8 +677,11 @@ def command(openssl: Program, letter: str) -> None:
 
 def read_by(pid: int) -> int:
     """The bytes that a process has read so far: proc_pid_io(5)."""
-    fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-    return int(fields["rchar"])
+    try:
+        text = Path(f"/proc/{pid}/io").read_text()
+    except OSError:  # it has ended, and so has read all that it ever will
+        return sys.maxsize
+    return int(dict(line.split(": ") for line in text.splitlines())["rchar"])
 
 
 def with_commands(duo: Duo, end: str) -> tuple[Program, Program, Path]:

@@ -17,6 +17,7 @@ from duplex.log.merge import Merge
 from duplex.log.moment import parse_moment
 from duplex.log.show import Json, Plain, Stats
 from duplex.log.source import Source
+from duplex.mending import is_filling
 from duplex.record import HEAD, could_be_torn, parse
 from duplex.roster import NickError, same_nick
 from duplex.transcript import Transcript
@@ -60,7 +61,8 @@ PATTERNS = (
 )
 _TIMES = (b"", b"", b"2026-11-23T23:34:31.123Z", b"2026-11-23", b"9", b"0000")
 _KINDS = (Plain, Json, Stats)
-_HOLE = re.compile(rb"\0+\n")  # a first line that `duplex log` passes over (transcript.py)
+_HOLE = re.compile(rb"\0*\n")  # first lines that `duplex log` passes over (hole.py)
+_LINE = re.compile(rb"[^\n]+\n?")
 
 
 def _log(directory: Path) -> Check:
@@ -90,11 +92,21 @@ def _log(directory: Path) -> Check:
         lines = are_safe_lines(b"".join(shown), ANY_LENGTH)
         if isinstance(shower, Json):
             expected = _expected(written, *wanted) if len(written) < source.BLOCK else None
-            if expected and _HOLE.match(written):
-                expected = [at for at in expected if at]  # which is no line
+            if expected:
+                expected = [at for at in expected if at >= _behind_holes(written)]
             _are_objects(lines, written, expected, str(path))
 
     return check
+
+
+def _behind_holes(written: bytes) -> int:
+    """Where the first line is that counts: what stands in place of what is gone does not."""
+    start = 0
+    while line := _HOLE.match(written, start) or _LINE.match(written, start):
+        if line.re is _LINE and not is_filling(line[0].removesuffix(b"\n") + b"\n"):
+            break
+        start = line.end()
+    return start
 
 
 def _are_objects(lines: list[bytes], written: bytes, expected: list[int] | None, path: str) -> None:

@@ -56,6 +56,7 @@ def test_the_first_dozen_nicks_have_a_dozen_colours_and_none_is_an_errors(
     clients = [client(room[1], nick) for nick in nicks]
     at.sees(f"is now {nicks[-1]}")  # nothing of that comes after the screen is cleared
     at.tmux("send-keys", "C-l")
+    until(lambda: "is now" not in at.screen)
     for one, nick in zip(clients, nicks, strict=True):
         one.say("hello")
         at.sees(f"{nick}: hello")
