@@ -35,7 +35,7 @@ class Rate:
         self._most = burst * self._each  # s until an empty bucket is full
         self._rates = rates if lines else None
         self._nick = self._address = self._crowd = 0
-        self._full_at = self._crowd_full_at = 0.0
+        self._full_at = 0.0
         if self._rates:
             self._address = self._rates.name("address", source)
             self._crowd = self._rates.name("crowd", source)

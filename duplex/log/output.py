@@ -7,12 +7,12 @@ non-blocking. Raises BrokenPipeError when its reader has gone, and DuplexError w
 from __future__ import annotations
 
 import os
-import select
 import shlex
 import shutil
 
 from duplex.environment import for_others
-from duplex.errors import EXIT_OK, EXIT_SIGNAL, DuplexError, reason_of, say_status
+from duplex.errors import EXIT_OK, DuplexError, reason_of, say_status
+from duplex.stdio import EXIT_PIPE, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BUFFER = 64 * 1024  # bytes of output gathered, whatever PYTHONUNBUFFERED says
-_STATUS_OF_A_CLOSED_PIPE = EXIT_SIGNAL + 13  # SIGPIPE, as every other tool's
 _LESS = "less"
 _SHELLS_OWN = set(";&|<>()$`")  # where one stands in PAGER, what it starts is the shell's affair
 
@@ -44,17 +43,14 @@ class Output:
             self.flush()
 
     def flush(self) -> None:
-        data = memoryview(b"".join(self._waiting))
+        data = b"".join(self._waiting)
         self._waiting, self._size = [], 0
-        while data:
-            try:
-                data = data[os.write(self._fd, data) :]
-            except BlockingIOError:
-                select.select([], [self._fd], [])
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                raise DuplexError(f"cannot write: {reason_of(error)}") from None
+        try:
+            write_all(self._fd, data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise DuplexError(f"cannot write: {reason_of(error)}") from None
 
     def close(self) -> None:
         self.flush()
@@ -67,7 +63,7 @@ class Output:
         """Nobody reads any more; the exit status. A pager that has been left is no failure."""
         self._waiting, self._size = [], 0
         if self._pager is None:
-            return _STATUS_OF_A_CLOSED_PIPE
+            return EXIT_PIPE
         assert self._pager.stdin
         _in_peace(self._pager.stdin.close)
         while self._pager.poll() is None:

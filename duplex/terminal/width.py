@@ -10,7 +10,6 @@ import ctypes
 
 from wcwidth import grapheme_boundary_before, wcwidth
 
-ZWJ = "\u200d"
 _WIDENING = "\ufe0f"  # variation selector 16: some terminals give its character a second cell
 _KNOWN = 10_000  # characters whose width is remembered
 _LONGEST = (
