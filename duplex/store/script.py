@@ -217,6 +217,12 @@ local function sweep(of, why)
   return false
 end
 
+-- Whether its client is in a later connection by now, or was, and has gone from there, too.
+local function has_moved(connection, session)
+  local other = call('HGET', sessions, session)
+  return (other and other ~= connection) or call('GET', base .. 'moved:' .. connection) == session
+end
+
 if op == 'tell' then
   local person = get(ARGV[7])
   if person then post(ARGV[7], person, ARGV[8], '') end
@@ -251,8 +257,7 @@ if op == 'add' then
     if former and number <= tonumber(former) then
       answer = number == tonumber(former) and tonumber(offset) or -3
     elseif call('HEXISTS', people, connection) == 0 then
-      local other = call('HGET', sessions, session)
-      answer = (other and other ~= connection) and -2 or -1
+      answer = has_moved(connection, session) and -2 or -1
     else
       answer = stop + length
       length = length + tonumber(ARGV[at + 3])
@@ -304,8 +309,7 @@ local person = get(connection)
 if op == 'claim' then
   local nick, key, text, look = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
   if not person then
-    local other = call('HGET', sessions, session)
-    if other and other ~= connection then return {'moved'} end
+    if has_moved(connection, session) then return {'moved'} end
     person = {h = host, s = session, t = number()}
   elseif nick == '' or nick == person.n then
     return {'ok', person.n, here(), -1}
@@ -381,6 +385,7 @@ if op == 'resume' then
   end
   if former then
     remove(other, former)
+    call('SET', base .. 'moved:' .. other, session, 'EX', %(remembered)d)
     if former.h ~= host then post(other, former, 't' .. other, '') end
   end
   hold(connection, person, nick, key, look)

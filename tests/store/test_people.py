@@ -209,6 +209,20 @@ def test_who_comes_back_on_another_host_ends_the_earlier_connection(server: Serv
     assert two.who(own) == ["ann"]
 
 
+@every_server
+def test_an_earlier_connection_stays_ended_when_the_later_one_has_left(server: Server) -> None:
+    """A host that stood still goes on: what its member still has was said in the later one."""
+    one, turn = host(server, "one")
+    come(one, turn, "c1", "ann", "ann's")
+    two, own = host(server, "two")
+    two.call(own, 0, ("claim", "c2", "x", "", "", ""))
+    two.call(own, 0, ("resume", "c2", "ann's", "ann", "ann", "ann is back"))
+    two.call(own, 0, ("leave", "c2", "ann's", "left"))
+    assert one.call(turn, 0, ("add", "c1", "ann's", 1, 33, b"<ann> x\n")) == [b"ok", -2]
+    assert one.call(turn, 0, ("claim", "c1", "ann's", "ann", "ann", "")) == [b"moved"]
+    assert events(one) == ["ann entered the room", "ann is back", "ann left"]
+
+
 def test_an_earlier_connection_does_not_take_over_a_later_one(server: Server) -> None:
     one, turn = host(server, "one")
     two, own = host(server, "two")
