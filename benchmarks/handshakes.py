@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from pairs import CODE, Certificate
 from programs import HOST, NotMeasured
 
-from duplex import wire
-from duplex.handshake import shake
-from duplex.wire import certificate, code, plain, tls
+from duplex.channel import base, certificate, code, plain, tls
+from duplex.channel.handshake import shake
 
 if TYPE_CHECKING:
     from sample import Sample
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 REPEATED = 20  # handshakes for one figure
 READ = 64 * 1024  # bytes that a program reads, and seals, at a time
 
-Maker = Callable[[], tuple[wire.Handshake, wire.Handshake]]  # who listens, who calls
+Maker = Callable[[], tuple[base.Handshake, base.Handshake]]  # who listens, who calls
 
 
 class Cost(NamedTuple):
@@ -45,7 +44,7 @@ class Expansion(NamedTuple):
     line: float  # bytes on the wire for it
 
 
-def with_code() -> tuple[wire.Handshake, wire.Handshake]:
+def with_code() -> tuple[base.Handshake, base.Handshake]:
     return code.Server(CODE.encode()), code.Client(CODE.encode())
 
 
@@ -80,7 +79,7 @@ def wall(make: Maker) -> float:
 
 def expansion(make: Maker | None, sample: Sample) -> Expansion:
     """None is the plain channel, which has no handshake."""
-    sender: wire.Sender = _join(make)[0][1].sender if make else plain.Sender()
+    sender: base.Sender = _join(make)[0][1].sender if make else plain.Sender()
     sender.send(b"so that what comes once, has\n")
     with open(sample.path, "rb") as file:
         text = file.read()
@@ -93,7 +92,7 @@ def expansion(make: Maker | None, sample: Sample) -> Expansion:
 
 def _join(
     make: Maker,
-) -> tuple[tuple[wire.Channel, wire.Channel], Cost]:
+) -> tuple[tuple[base.Channel, base.Channel], Cost]:
     """Who listens, and who calls; their making is part of the cost."""
     start = time.process_time()
     both = make()
@@ -116,7 +115,7 @@ def _join(
     return (listener, caller), Cost(*spent)
 
 
-def _answer(listening: socket.socket, handshake: wire.Handshake) -> None:
+def _answer(listening: socket.socket, handshake: base.Handshake) -> None:
     with listening.accept()[0] as sock:
         sock.setblocking(False)
         shake(sock, handshake, {})
@@ -124,7 +123,7 @@ def _answer(listening: socket.socket, handshake: wire.Handshake) -> None:
         sock.recv(READ)  # until the caller has closed
 
 
-def _call(port: int, handshake: wire.Handshake) -> float:
+def _call(port: int, handshake: base.Handshake) -> float:
     start = time.perf_counter()
     with socket.create_connection((HOST, port)) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from programs import HOST, NotMeasured
 
-from duplex.handshake import shake
-from duplex.wire import Channel, plain
+from duplex.channel import plain
+from duplex.channel.base import Channel
+from duplex.channel.handshake import shake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from duplex import wire
+    from duplex.channel import base
 
 TEXT = 59  # characters of a line; with its newline 60
 BATCH = 1000  # lines that a speaker says at once at most
@@ -49,7 +50,7 @@ class Talk(NamedTuple):
 
 
 class _Member:
-    def __init__(self, port: int, handshake: wire.Handshake | None) -> None:
+    def __init__(self, port: int, handshake: base.Handshake | None) -> None:
         self.sock = socket.create_connection((HOST, port), PATIENCE)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setblocking(False)
@@ -74,7 +75,7 @@ class _Member:
 class SealedLoad:
     """`join`, then any of the others. Use it with `with`."""
 
-    def __init__(self, port: int, make: Callable[[], wire.Handshake] | None) -> None:
+    def __init__(self, port: int, make: Callable[[], base.Handshake] | None) -> None:
         self._port = port
         self._make = make
         self._members: list[_Member] = []

@@ -1,6 +1,6 @@
 """`python -m duplex`."""
 
-from duplex.cli import main
+from duplex.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

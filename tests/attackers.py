@@ -29,10 +29,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from duplex.errors import DuplexError
-from duplex.handshake import Shaking, shake
-from duplex.protection import Certifying, Code, Protection
-from duplex.wire import Channel, Handshake, code, plain
+from duplex.channel import code, plain
+from duplex.channel.base import Channel, Handshake
+from duplex.channel.handshake import Shaking, shake
+from duplex.channel.protection import Certifying, Code, Protection
+from duplex.system.errors import DuplexError
 
 HOST = "127.0.0.1"
 TICK = 0.02  # s between two looks at those that are inside

@@ -14,7 +14,7 @@ from typing import Any
 from support import DEADLINE, DUPLEX, Duo, Program, port_of
 from tls_support import certificates
 
-from duplex.wire import code
+from duplex.channel import code
 
 CODE = "walrus-dexterity-zookeeper-kangaroo"
 WRONG = "walrus-dexterity-zookeeper-kayak"

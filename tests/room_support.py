@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 import pytest
 from support import DEADLINE, RECORD, ROOM, Duo, Program, events, port_of, until
 
-from duplex import sign
-from duplex.page import HERE, Page, Seat
+from duplex.room import sign
+from duplex.room.page import HERE, Page, Seat
 
 STRANGER = 61_001  # a user; rooms that root starts run as nobody
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER

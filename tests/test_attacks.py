@@ -55,8 +55,7 @@ from support import (
 )
 from tls_support import certificates, shake
 
-from duplex import wire
-from duplex.wire import code, tls
+from duplex.channel import base, code, tls
 
 CANNOT = "duplex connect: cannot connect: "
 LINES = [f"line {number}: nobody else is to read this" for number in range(100)]
@@ -403,9 +402,9 @@ def test_a_man_in_the_middle_who_does_not_know_the_code_gets_one_wrong_guess_of_
         calling = Kind("code").connect(duo, at)
         calling.type("a secret\n")
         with accepted(server) as to_caller, connected(port) as to_listener:
-            with pytest.raises(wire.WrongCode):
+            with pytest.raises(base.WrongCode):
                 shake(to_caller, code.Server(knows))
-            with pytest.raises(wire.WrongCode):
+            with pytest.raises(base.WrongCode):
                 shake(to_listener, code.Client(knows))
             to_caller.shutdown(socket.SHUT_WR)
             assert read_all(to_caller) == b""
@@ -473,7 +472,7 @@ def test_a_man_in_the_middle_with_a_wrong_code_ends_a_caller_that_comes_back_at_
         ann = call(duo, at, "ann", "--code", "--nick", "ann")
         with accepted(server) as to_caller, connected(port) as to_room:
             carry(to_caller, to_room, until=lambda: "you are ann" in ann.err)
-        with accepted(server) as to_caller, pytest.raises(wire.WrongCode):
+        with accepted(server) as to_caller, pytest.raises(base.WrongCode):
             shake(to_caller, code.Server(WRONG.encode()))
     assert ann.status() == 1
     assert ann.err.splitlines()[-1] == DIFFER, ann.err
@@ -670,7 +669,7 @@ def pin_in(listening: Program) -> str:
 
 LOOKING = """\
 import gc, json, os, signal, sys
-from duplex.wire import code, tls
+from duplex.channel import code, tls
 
 def remembering(key, salt, info, made=code.hkdf):
     out = made(key, salt, info)
@@ -699,14 +698,15 @@ def look(_number, frame):
         if key in part and part is not key
     }
     kinds = [type(one).__module__ + "." + type(one).__qualname__ for one in tracked]
-    seen = sorted(kind for kind in kinds if kind.startswith(("duplex.wire", "spake2.spake2")))
+    channels = tuple(f"duplex.channel.{name}." for name in ("base", "code", "plain", "tls"))
+    seen = sorted(kind for kind in kinds if kind.startswith((*channels, "spake2.spake2")))
     states = sum(type(one) is code.State for one in tracked)
     with open(f"{os.getpid()}.tmp", "w") as file:
         json.dump({"objects": seen, "keys": sorted(held), "states": states}, file)
     os.rename(f"{os.getpid()}.tmp", f"{os.getpid()}.json")
 
 signal.signal(signal.SIGUSR1, look)
-from duplex.cli import main
+from duplex.cli.main import main
 sys.exit(main())
 """
 
@@ -757,8 +757,8 @@ def test_the_parent_can_only_seal_and_the_child_can_only_open(
     # The key, until the stream's header has come.
     opens_with = names[2] if side == "listen" else names[3]
     waits_for = [] if spoke else [opens_with]
-    assert seals == {"objects": ["duplex.wire.code.Sender"], "keys": [], "states": 1}
-    assert opens == {"objects": ["duplex.wire.code.Receiver"], "keys": waits_for, "states": 1}
+    assert seals == {"objects": ["duplex.channel.code.Sender"], "keys": [], "states": 1}
+    assert opens == {"objects": ["duplex.channel.code.Receiver"], "keys": waits_for, "states": 1}
 
 
 # The page

@@ -11,7 +11,7 @@ import pytest
 from support import Duo, needs, until
 from tls_support import certificates
 
-from duplex import spoken
+from duplex.channel import passphrase
 
 HERE = Path(__file__).parent.parent
 PAGES = [HERE / "README.md", HERE / "CONTRIBUTING.md", *sorted((HERE / "docs").glob("*.md"))]
@@ -37,15 +37,15 @@ def test_every_code_that_is_shown_is_made_of_listed_words() -> None:
     assert len([name for name, _ in codes if name == "README.md"]) >= 2
     for name, code in codes:
         words = re.split("[- ]", code)
-        if len(words) == spoken.WORDS and any(map(spoken.listed, words)):
-            assert all(map(spoken.listed, words)), f"{code} in {name}"
+        if len(words) == passphrase.WORDS and any(map(passphrase.listed, words)):
+            assert all(map(passphrase.listed, words)), f"{code} in {name}"
 
 
 def test_the_code_that_is_shown_in_short_is_the_one_that_is_shown_whole() -> None:
     page = PAGES[0].read_text()
     [whole] = re.findall(r"the code: ([a-z-]+)", page)
     [short] = re.findall(r"`([a-z]{3}(?: [a-z]{3}){3})`", page)
-    assert spoken.normal(whole) == spoken.normal(short) == whole.encode()
+    assert passphrase.normal(whole) == passphrase.normal(short) == whole.encode()
 
 
 def test_nothing_that_is_shown_installs_a_strangers_package() -> None:
@@ -62,19 +62,23 @@ def test_the_distribution_has_a_name_of_its_own_and_the_command_stays() -> None:
     assert found["options.entry_points"]["console_scripts"].split() == [
         "duplex",
         "=",
-        "duplex.cli:main",
+        "duplex.cli.main:main",
     ]
 
 
 def test_all_that_is_no_code_is_installed_too() -> None:
-    listed = set(setup()["options.package_data"]["duplex"].replace(",", " ").split())
+    listed = {
+        f"{package.replace('.', '/')}/{name}"
+        for package, names in setup()["options.package_data"].items()
+        for name in names.replace(",", " ").split()
+    }
     tracked = subprocess.run(
         ["git", "ls-files", "duplex"], cwd=HERE, capture_output=True, text=True, check=False
     )
     if tracked.returncode:
         pytest.skip("this is no checkout")
     others = {name for name in tracked.stdout.split() if not name.endswith(".py")}
-    assert {name.removeprefix("duplex/") for name in others} == listed
+    assert others == listed
 
 
 def test_readme_has_one_test_command_and_one_first_command() -> None:

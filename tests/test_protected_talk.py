@@ -43,8 +43,7 @@ from support import (
 )
 from tls_support import certificates, contexts, shake
 
-from duplex import wire
-from duplex.wire import code, tls
+from duplex.channel import base, code, tls
 
 Start = Callable[..., Terminal]
 
@@ -187,10 +186,10 @@ def test_verbatim_sends_every_byte_as_it_is(duo: Duo, kind: Kind) -> None:
 
 
 @contextmanager
-def a_bare_caller(kind: Kind, port: int) -> Iterator[tuple[socket.socket, wire.Channel]]:
+def a_bare_caller(kind: Kind, port: int) -> Iterator[tuple[socket.socket, base.Channel]]:
     """The test itself, once it has shaken hands."""
     with connected(port) as sock:
-        client: wire.Handshake
+        client: base.Handshake
         if kind.kind == "code":
             client = code.Client(CODE.encode())
         else:

@@ -22,7 +22,8 @@ from support import Duo, Program, until
 # `duplex` that, while there is a file `wait` here, lets its connections be reset before it goes on.
 SLOW = """\
 import os, select
-from duplex import cli, tcp
+from duplex.cli.main import main
+from duplex.system import tcp
 connects = tcp._try
 def slow(sock, *rest):
     number = connects(sock, *rest)
@@ -34,7 +35,7 @@ def slow(sock, *rest):
         sock.getsockopt(1, 4)  # SO_ERROR
     return number
 tcp._try = slow
-raise SystemExit(cli.main())
+raise SystemExit(main())
 """
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from duplex.process import Signals
+from duplex.system.process import Signals
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from support import needs
 
-from duplex import wire
-from duplex.wire import tls
+from duplex.channel import base, tls
 
 NEW = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 SUBJECT = "/CN=duplex test"
@@ -86,8 +85,8 @@ def only(context: ssl.SSLContext, version: str) -> None:
 
 
 def join(
-    server: wire.Handshake, client: wire.Handshake, size: int = 1 << 20
-) -> tuple[wire.Channel, wire.Channel]:
+    server: base.Handshake, client: base.Handshake, size: int = 1 << 20
+) -> tuple[base.Channel, base.Channel]:
     """Let the two agree, each fed with `size` bytes at a time. Raises what either raises, when the
     other has been fed the reply.
     """
@@ -102,28 +101,28 @@ def join(
     return server.channel, client.channel
 
 
-def _fed(who: wire.Handshake, data: bytes, other: wire.Handshake) -> bytes:
+def _fed(who: base.Handshake, data: bytes, other: base.Handshake) -> bytes:
     try:
         return who.feed(data) if data else b""
-    except wire.HandshakeError as error:
+    except base.HandshakeError as error:
         if error.reply:
             other.feed(error.reply)
         raise
 
 
-def ends(version: str = "TLSv1.3") -> tuple[wire.Channel, wire.Channel]:
+def ends(version: str = "TLSv1.3") -> tuple[base.Channel, base.Channel]:
     """A server's channel and its client's."""
     server, client = contexts(version)
     return join(tls.Server(server), tls.Client(client, "localhost", None))
 
 
-def pair(version: str = "TLSv1.3") -> tuple[wire.Sender, wire.Receiver]:
+def pair(version: str = "TLSv1.3") -> tuple[base.Sender, base.Receiver]:
     """A client's Sender and the Receiver at its server, as the suite of all channels wants them."""
     server, client = ends(version)
     return client.sender, server.receiver
 
 
-def shake(sock: socket.socket, handshake: wire.Handshake) -> wire.Channel:
+def shake(sock: socket.socket, handshake: base.Handshake) -> base.Channel:
     """The handshake on a real socket, which blocks."""
     sock.sendall(handshake.start())
     try:
@@ -132,7 +131,7 @@ def shake(sock: socket.socket, handshake: wire.Handshake) -> wire.Channel:
             if not data:
                 raise handshake.stopped("it ended the connection")
             sock.sendall(handshake.feed(data))
-    except wire.HandshakeError as error:
+    except base.HandshakeError as error:
         sock.sendall(error.reply)
         raise
     return handshake.channel

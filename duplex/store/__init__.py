@@ -22,5 +22,5 @@ another, the pens ask again, and the script knows what it has done already.
     writer    the process that calls it for a host's members
     pen       a member's, and the host's, side of the writer
     position  how far a transcript is a copy
-    (duplex/mirror.py is the process that copies)
+    (duplex/store/replicator.py is the process that copies)
 """

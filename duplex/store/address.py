@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
-from duplex.errors import DuplexError, UsageError
 from duplex.store.errors import StoreError, Unreachable
+from duplex.system.errors import DuplexError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

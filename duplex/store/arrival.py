@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 
-from duplex import page
-from duplex.arrival import LOOK_EVERY, TAKING_OVER, Arrival, NotResumed
-from duplex.roster import HOST, Roster, Taken, claimed, refusal
+from duplex.room import page
+from duplex.room.join import LOOK_EVERY, TAKING_OVER, Arrival, NotResumed
+from duplex.room.roster import HOST, Roster, Taken, claimed, refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from duplex.page import Seat
+    from duplex.room.page import Seat
     from duplex.store.member import SharedMember
     from duplex.store.pen import Heard
     from duplex.store.room import SharedRoom

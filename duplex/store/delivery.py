@@ -7,8 +7,8 @@ before they are here.
 
 from __future__ import annotations
 
-from duplex.delivery import Delivery
-from duplex.sealed import Sealed
+from duplex.room.delivery import Delivery
+from duplex.room.sealed import Sealed
 
 
 class Held(Delivery):

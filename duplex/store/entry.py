@@ -8,7 +8,7 @@ it will be, and the store can count offsets:
 
     id  1764000000123-0     field o  the offset of its first record, in bytes, as a decimal number
                             field b  b"<ann> hello\n<bob> hi\n"        stamped by each host
-                            or    s  b"2026-11-24T… <ann> hello\n"     put back (mirror.py)
+                            or    s  b"2026-11-24T… <ann> hello\n"     put back (replicator.py)
 
 Pure functions; knows no store and no file.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 
-from duplex import record
+from duplex.transcript import record
 
 HEAD = record.STAMP_LENGTH + 1  # bytes that a stamp adds to a line
 BODY_LIMIT = 64 * 1024  # bytes of lines said at once; a single longer line is not cut

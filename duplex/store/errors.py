@@ -13,7 +13,7 @@ StoreError             it cannot go on like this, and trying again does not help
 
 from __future__ import annotations
 
-from duplex.errors import DuplexError
+from duplex.system.errors import DuplexError
 
 
 class StoreError(DuplexError):

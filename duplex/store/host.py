@@ -2,7 +2,7 @@
 
     host      accepts, forks, reaps; asks the store for those of its members that have ended
     ├─ writer   asks the store for all members (writer.py)
-    ├─ mirror   appends to the transcript what is in the store (mirror.py)
+    ├─ mirror   appends to the transcript what is in the store (replicator.py)
     ├─ member   one for each client (member.py here)
     ├─ flusher, screen   as in any room
 
@@ -16,14 +16,14 @@ from __future__ import annotations
 import os
 import time
 
-from duplex import page
-from duplex.departures import Departures, how_it_left
-from duplex.errors import DuplexError
-from duplex.host import CLOSING, Host
-from duplex.roster import HOST
+from duplex.room import page
+from duplex.room.departures import Departures, how_it_left
+from duplex.room.roster import HOST
+from duplex.room.server import CLOSING, Host
 from duplex.store.member import SharedMember
 from duplex.store.pen import Pen, new_connection
 from duplex.store.room import SharedRoom
+from duplex.system.errors import DuplexError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from duplex.member import Member
-    from duplex.page import Seat
+    from duplex.room.member import Member
+    from duplex.room.page import Seat
 
 EXIT_STORE = 72  # a helper's, that has told why it cannot go on
 CLOSED = "its host has closed"

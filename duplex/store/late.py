@@ -5,11 +5,11 @@ Runs in the member, as a command; what is asked is waited for, as in arrival.py.
 
 from __future__ import annotations
 
-from duplex import page
-from duplex.late import Late
-from duplex.record import event
-from duplex.roster import claimed
+from duplex.room import page
+from duplex.room.late import Late
+from duplex.room.roster import claimed
 from duplex.store.arrival import OutOfReach, SharedArrival, refused
+from duplex.transcript.record import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import select
 import time
 
-from duplex import answers, page
-from duplex.member import FLUSH, TAKE_OVER, Member
-from duplex.roster import HOST, Taken, claimed, same_nick
+from duplex.protocol import messages
+from duplex.room import page
+from duplex.room.member import FLUSH, TAKE_OVER, Member
+from duplex.room.roster import HOST, Taken, claimed, same_nick
 from duplex.store.arrival import SharedArrival, take_given
 from duplex.store.delivery import Held, HeldSealed
 from duplex.store.entry import said
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from duplex.arrival import Arrival
-    from duplex.late import Late
+    from duplex.channel.base import Sender
+    from duplex.room.join import Arrival
+    from duplex.room.late import Late
     from duplex.store.pen import Heard, Request
     from duplex.store.room import SharedRoom
-    from duplex.wire import Sender
 
     Then = Callable[[Heard], None]
 
@@ -206,7 +207,7 @@ class SharedMember(Member):
             return
         if nick != self.nick:
             self.rename(nick)
-            self.notice(answers.renamed(nick, ""))
+            self.notice(messages.renamed(nick, ""))
         self.pen.go_on()
 
     def call(self, operation: str, *words: str) -> Heard | None:

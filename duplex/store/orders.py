@@ -1,21 +1,22 @@
 """The commands that are others in a room in a store: those that the store has to answer.
 
-Runs in the member. The texts are those of orders.py.
+Runs in the member. The texts are those of room/commands.py.
 """
 
 from __future__ import annotations
 
-from duplex import answers, orders
-from duplex.arrival import free_nick
-from duplex.record import event
-from duplex.roster import HOST, NickError, claimed
+from duplex.protocol import messages
+from duplex.room import commands
+from duplex.room.join import free_nick
+from duplex.room.roster import HOST, NickError, claimed
 from duplex.store.arrival import refused
+from duplex.transcript.record import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from duplex.member import Member
+    from duplex.room.member import Member
     from duplex.store.member import SharedMember
     from duplex.store.pen import Heard
 
@@ -26,7 +27,7 @@ def _who(member: SharedMember, _argument: str) -> None:
             member.answer(f"not done: {b' '.join(heard.rest).decode(errors='replace')}")
             return
         names = [name.decode(errors="replace") for name in heard.rest]
-        orders.tell(member, answers.here(sorted(names, key=str.casefold)))
+        commands.tell(member, messages.here(sorted(names, key=str.casefold)))
 
     member.ask("who", then=then)
 
@@ -36,7 +37,7 @@ def _nick(member: SharedMember, wanted: str) -> None:
         member.answer(f"you keep this room: you stay {HOST}")
         return
     former = member.nick
-    member.charge(orders.NICK_COST)
+    member.charge(commands.NICK_COST)
     try:
         nick = free_nick(wanted)
     except NickError as error:
@@ -57,14 +58,14 @@ def _nick(member: SharedMember, wanted: str) -> None:
             member.answer(str(refused(nick, heard)))
         else:
             reason = b" ".join(heard.rest).decode(errors="replace") or "try again"
-            member.answer(answers.not_recorded(reason))
+            member.answer(messages.not_recorded(reason))
 
     def copied() -> None:
         """The answer stands behind the record."""
         member.rename(nick)
         keys = member.room.keys
         key = keys.key(nick, member.seat.session) if member.delivery.echo else ""
-        member.answer(answers.renamed(nick, key))
+        member.answer(messages.renamed(nick, key))
 
     member.ask("claim", *claimed(nick, text), then=then)
 
@@ -74,5 +75,5 @@ def _here(order: Callable[[SharedMember, str], None]) -> Callable[[Member, str],
     return order  # type: ignore[return-value]
 
 
-ORDERS = {**orders.ORDERS, "who": _here(_who), "nick": _here(_nick)}
-OPERATORS = orders.OPERATORS
+ORDERS = {**commands.ORDERS, "who": _here(_who), "nick": _here(_nick)}
+OPERATORS = commands.OPERATORS

@@ -16,9 +16,9 @@ import os
 import select
 from collections import deque
 
-from duplex import local
 from duplex.store.entry import BODY_LIMIT, length, pieces
 from duplex.store.writer import MESSAGE_LIMIT, SEPARATOR
+from duplex.system import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ The order of a copying is: append, position, watermark. So whoever is killed in 
   a position beyond the watermark: the watermark is moved on.
 A position beyond the transcript's end can only be left by a power cut. Then the end counts, and the
 stream is searched for it. The position is never more than a hint of where to read on: what is
-copied is compared with what is there (mirror.py). Version 0.1.0 has no third part, and leaves a
+copied is compared with what is there (replicator.py). Version 0.1.0 has no third part, and leaves a
 stale one: then the copy counts as it is.
 """
 
@@ -20,8 +20,8 @@ from __future__ import annotations
 import os
 import zlib
 
-from duplex.errors import DuplexError, reason_of
 from duplex.store.entry import FIRST
+from duplex.system.errors import DuplexError, reason_of
 
 _PART = 128  # bytes
 _READ = 1 << 20  # bytes of a transcript at a time
@@ -73,7 +73,8 @@ class Position:
         """Whether what was copied still stands in that file, whose first record is at `first`.
 
         Reads all of it. Where a later record is the first by now, some of the file was given back
-        to the disk (mirror.py), and where nothing is known it begins to be: then it is unchanged.
+        to the disk (replicator.py), and where nothing is known it begins to be: then it is
+        unchanged.
         """
         found = _sum(transcript, first, self.offset)
         if self._sum >= 0 and self._first == first:

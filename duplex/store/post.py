@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from duplex.member import ANSWER, KICK, PRIVATE
-from duplex.roster import Full, Undeliverable
+from duplex.room.member import ANSWER, KICK, PRIVATE
+from duplex.room.roster import Full, Undeliverable
 from duplex.store.errors import Refused, Unreachable
 
 TYPE_CHECKING = False

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import os
 
-from duplex import local
-from duplex.committed import Alone
-from duplex.errors import say_status
-from duplex.hole import first_record
-from duplex.mirror import Mirror, settle
-from duplex.room import Room
-from duplex.roster import Nobody
+from duplex.room.room import Room
+from duplex.room.roster import Nobody
 from duplex.store.address import Address
 from duplex.store.errors import Gap
+from duplex.store.replicator import Mirror, settle
 from duplex.store.shared import Shared
 from duplex.store.writer import BACKLOG, Writer
+from duplex.system import local
+from duplex.system.errors import say_status
+from duplex.transcript.committed import Alone
+from duplex.transcript.hole import first_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from typing import NoReturn
 
-    from duplex.committed import Committed
     from duplex.store.entry import Letter
     from duplex.store.position import Position
-    from duplex.transcript import Transcript
+    from duplex.transcript.committed import Committed
+    from duplex.transcript.file import Transcript
 
 TRIES = 10  # to find the beginning of what is kept, while that is being trimmed
 

@@ -66,7 +66,7 @@ class Shared:
         self.name = name
         self.host = host
         self.room_id = ""
-        self.protection = ""  # that this host offers (protection.py); "" for who offers nothing
+        self.protection = ""  # that this host offers; "" for who offers nothing
         self._keep = keep
         base = f"duplex:{{{name}}}:"  # one slot of a cluster
         self._keys = [base + of for of in _NAMES]

@@ -17,9 +17,9 @@ from __future__ import annotations
 import select
 import time
 
-from duplex import local
 from duplex.store.errors import OtherRoom, Refused, StoreError, Unreachable
 from duplex.store.script import BEAT
+from duplex.system import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

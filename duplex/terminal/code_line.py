@@ -1,7 +1,7 @@
 """The line on which a code is typed: a mark for each character, and words that complete themselves.
 
-Runs in the process that asking.py forks for it, because prompt_toolkit brings an event loop. Shows
-nothing of the code but its length, and whether what is typed begins listed words. Keeps no
+Runs in the process that code_prompt.py forks for it, because prompt_toolkit brings an event loop.
+Shows nothing of the code but its length, and whether what is typed begins listed words. Keeps no
 history, and takes itself off the screen. Knows nothing of where the answer goes.
 """
 
@@ -29,8 +29,8 @@ from prompt_toolkit.layout import (
 from prompt_toolkit.layout.processors import BeforeInput, PasswordProcessor
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from duplex.asking import CTRL_C, CTRL_D, PROMPT
-from duplex.spoken import ENOUGH, WORDS, candidates, listed, normal, split
+from duplex.channel.passphrase import ENOUGH, WORDS, candidates, listed, normal, split
+from duplex.terminal.code_prompt import CTRL_C, CTRL_D, PROMPT
 from duplex.terminal.keyboard import Keyboard
 from duplex.terminal.redraw import Redrawing
 

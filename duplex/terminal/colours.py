@@ -5,7 +5,7 @@ Pure computation. None is like that of an error, a red.
 
 from __future__ import annotations
 
-from duplex.record import NICK_LIMIT
+from duplex.transcript.record import NICK_LIMIT
 
 # Of xterm's 256, which every terminal has by now, those that have a contrast of 3 at least with
 # black as with white. Each differs much from those next to it here.

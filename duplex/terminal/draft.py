@@ -20,7 +20,7 @@ from prompt_toolkit.layout.processors import Processor, Transformation, Transfor
 from prompt_toolkit.layout.utils import explode_text_fragments
 from wcwidth import iter_graphemes
 
-from duplex.terminal.width import grapheme_end, grapheme_start, on_terminal
+from duplex.transcript.width import grapheme_end, grapheme_start, on_terminal
 
 _FLAG_LETTERS = re.compile("[\U0001f1e6-\U0001f1ff]+")
 # What changes the looks of the character before it, and on some terminals its width: variation

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from duplex.terminal.terminal import Terminal
+    from duplex.terminal.tty import Terminal
 
 _END = "\x1b[201~"
 _ENDING_KEYS = "\x03\x04"  # Ctrl-C, Ctrl-D

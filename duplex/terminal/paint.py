@@ -14,7 +14,7 @@ from bisect import bisect_right
 from datetime import date, datetime
 from itertools import accumulate
 
-from duplex.terminal.wrap import rows, width_of
+from duplex.transcript.wrap import rows, width_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -32,19 +32,19 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.widgets import SearchToolbar
 
 from duplex.terminal.draft import Draft, Line, Plainer
-from duplex.terminal.face import Face
 from duplex.terminal.keyboard import Keyboard
 from duplex.terminal.paint import Painter
 from duplex.terminal.question import OnceMore, Question
 from duplex.terminal.redraw import Redrawing
-from duplex.terminal.terminal import Terminal
+from duplex.terminal.talk_view import Face
+from duplex.terminal.tty import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from duplex.joined import Joined
-    from duplex.talk import Talk
+    from duplex.client.participant import Joined
+    from duplex.talk.session import Talk
 
 PASTE_LIMIT = 10  # lines of a paste, beyond which it may be a mistake
 REDRAW_EVERY = 1.0  # s: the bar shows how long the talk has lasted
@@ -111,7 +111,7 @@ class Screen:
 
     def enter_room(self, joined: Joined) -> None:
         """The peer is a room."""
-        from duplex.terminal.room_face import RoomFace
+        from duplex.terminal.room_view import RoomFace
 
         self._face = RoomFace(joined, self._painter)
 

@@ -15,8 +15,7 @@ from nacl.bindings import (
     crypto_secretstream_xchacha20poly1305_HEADERBYTES as HEADER,
 )
 
-from duplex import wire
-from duplex.wire import code, tls
+from duplex.channel import base, code, tls
 
 from .promise import Check, Target, is_safe_line, numbers, pieces
 
@@ -61,7 +60,7 @@ def _changed(record: bytes, kind: int, value: int) -> bytes:
     return record[:at] + record[at + 1 :]
 
 
-def _received(receiver: wire.Receiver, parts: Iterator[bytes], bound: Callable[[], bool]) -> bytes:
+def _received(receiver: base.Receiver, parts: Iterator[bytes], bound: Callable[[], bool]) -> bytes:
     """All that is given until the end or Tampered."""
     got = b""
     try:
@@ -70,9 +69,9 @@ def _received(receiver: wire.Receiver, parts: Iterator[bytes], bound: Callable[[
             receiver.decode(b"")
             receiver.take_answer()
             assert bound(), "too much is kept"
-    except wire.Tampered as error:
+    except base.Tampered as error:
         is_safe_line(str(error))
-        with suppress(wire.Tampered):
+        with suppress(base.Tampered):
             assert receiver.receive(b"more\n") == b"", "it goes on after what was tampered with"
     return got
 
@@ -119,7 +118,7 @@ def _noise(_directory: Path) -> Check:
     return check
 
 
-def _told(handshake: wire.Handshake, data: bytes, sizes: bytes) -> None:
+def _told(handshake: base.Handshake, data: bytes, sizes: bytes) -> None:
     """Nobody who knows nothing gets a channel."""
     try:
         handshake.start()
@@ -127,7 +126,7 @@ def _told(handshake: wire.Handshake, data: bytes, sizes: bytes) -> None:
             handshake.feed(piece)
             assert handshake.channel is None, "a channel, for who knows nothing"
         raise handshake.stopped("it ended the connection")
-    except wire.HandshakeError as error:
+    except base.HandshakeError as error:
         is_safe_line(str(error))
 
 
@@ -158,7 +157,7 @@ def _spake2(_directory: Path) -> Check:
                     to_client, to_server = server.feed(message), b""
                 else:
                     to_server, to_client = client.feed(message), b""
-        except wire.HandshakeError as error:
+        except base.HandshakeError as error:
             is_safe_line(str(error))
             assert changed
         if changed and (client.channel or server.channel):
@@ -171,7 +170,7 @@ def _spake2(_directory: Path) -> Check:
     return check
 
 
-def _is_harmless(server: wire.Handshake, client: wire.Handshake) -> None:
+def _is_harmless(server: base.Handshake, client: base.Handshake) -> None:
     """One may have a channel: who is in between may cut off, or add to, the last message."""
     for ours, other in ((server.channel, client.channel), (client.channel, server.channel)):
         if ours and other:

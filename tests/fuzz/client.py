@@ -14,21 +14,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from duplex import record
-from duplex.company import KNOWN
-from duplex.following import RECORD_LIMIT, Following
-from duplex.heard import Heard
-from duplex.joined import Joined
-from duplex.mine import Mine
-from duplex.outbox import Disagreement, Outbox
-from duplex.receiving import Output, Report
-from duplex.recording import Recording
-from duplex.terminal.face import Face
+from duplex.channel import plain
+from duplex.client.follower import RECORD_LIMIT, Following
+from duplex.client.incoming import Heard
+from duplex.client.outbox import Disagreement, Outbox
+from duplex.client.ownership import Mine
+from duplex.client.participant import Joined
+from duplex.client.tracker import KNOWN
+from duplex.talk.receiver import Output, Report
 from duplex.terminal.paint import Painter
-from duplex.terminal.room_face import RoomFace
-from duplex.terminal.wrap import width_of
-from duplex.text import safe
-from duplex.wire import plain
+from duplex.terminal.room_view import RoomFace
+from duplex.terminal.talk_view import Face
+from duplex.transcript import record
+from duplex.transcript.recording import Recording
+from duplex.transcript.sanitize import safe
+from duplex.transcript.wrap import width_of
 
 from .promise import STAMP, Check, Target, are_safe_lines, is_safe_line, numbers, pieces
 from .texts import TOKENS
@@ -37,7 +37,7 @@ CUT = b"\0cut\0"  # in an input: the connection is lost here, and made again
 COLUMNS = 80  # of its terminal
 FEW = 100  # lines said: of more, the size is looked at only once
 ADDED = 4096  # bytes that a line shown may be longer than a record
-# What a child may report (following.py, receiving.py).
+# What a child may report (client/follower.py, talk/receiver.py).
 _REPORT = re.compile(
     r"\.(begun|pair|current|late|bye|left|stopped|connection)"
     r"|\.(refused|anew|over|lost|tampered) .*|\.answer ([0-9a-f]{2})+|!.*"

@@ -9,18 +9,18 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 
-from duplex.errors import UsageError
-from duplex.log import source
-from duplex.log.command import show
-from duplex.log.match import Matcher
-from duplex.log.merge import Merge
-from duplex.log.moment import parse_moment
-from duplex.log.show import Json, Plain, Stats
-from duplex.log.source import Source
-from duplex.mending import is_filling
-from duplex.record import HEAD, could_be_torn, parse
-from duplex.roster import NickError, same_nick
-from duplex.transcript import Transcript
+from duplex.cli.log import show
+from duplex.room.roster import NickError, same_nick
+from duplex.system.errors import UsageError
+from duplex.transcript import source
+from duplex.transcript.file import Transcript
+from duplex.transcript.mending import is_filling
+from duplex.transcript.merge import Merge
+from duplex.transcript.record import HEAD, could_be_torn, parse
+from duplex.transcript.search import Matcher
+from duplex.transcript.source import Source
+from duplex.transcript.timestamp import parse_moment
+from duplex.transcript.view import Json, Plain, Stats
 
 from .promise import Check, Target, are_safe_lines, numbers
 from .texts import TOKENS
@@ -61,7 +61,7 @@ PATTERNS = (
 )
 _TIMES = (b"", b"", b"2026-11-23T23:34:31.123Z", b"2026-11-23", b"9", b"0000")
 _KINDS = (Plain, Json, Stats)
-_HOLE = re.compile(rb"\0*\n")  # first lines that `duplex log` passes over (hole.py)
+_HOLE = re.compile(rb"\0*\n")  # first lines that `duplex log` passes over (transcript/hole.py)
 _LINE = re.compile(rb"[^\n]+\n?")
 
 

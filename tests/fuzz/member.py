@@ -11,16 +11,20 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from duplex import arrival, commands, page, protection, record, room
-from duplex.address import banned_as
-from duplex.arrival import free_nick
-from duplex.files import Files
-from duplex.following import RECORD_LIMIT
-from duplex.mailbox import Mailbox
-from duplex.member import Member
-from duplex.outbox import Line
-from duplex.roster import HOST, NickError, prepare_nick, same_nick
-from duplex.text import safe
+from duplex.channel import protection
+from duplex.cli import room as options
+from duplex.client.follower import RECORD_LIMIT
+from duplex.client.outbox import Line
+from duplex.protocol import commands
+from duplex.room import join, page, room
+from duplex.room.files import Files
+from duplex.room.join import free_nick
+from duplex.room.mailbox import Mailbox
+from duplex.room.member import Member
+from duplex.room.roster import HOST, NickError, prepare_nick, same_nick
+from duplex.system.address import banned_as
+from duplex.transcript import record
+from duplex.transcript.sanitize import safe
 
 from .promise import STAMP, Check, Target, are_safe_lines, is_safe_line, numbers
 from .texts import TOKENS
@@ -40,13 +44,13 @@ class _Room:
     """A room with eve in it, and what one client after another does there."""
 
     def __init__(self, directory: Path) -> None:
-        arrival.MOMENT = arrival.OPERATORS_MOMENT = MOMENT
+        join.MOMENT = join.OPERATORS_MOMENT = MOMENT
         self._path = str(directory / "room.log")
         secret = Path(f"{self._path}.key")
         secret.write_bytes(SECRET)
         secret.chmod(0o600)
         parser = argparse.ArgumentParser()
-        room.add_arguments(parser)
+        options.add_arguments(parser)
         arguments = ["5000", "--log", self._path, "--rate", "0", "--history", "5", "--plain"]
         files = Files(self._path)
         self._transcript = files.transcript

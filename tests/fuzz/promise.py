@@ -1,4 +1,4 @@
-"""What targets promise: the words they share. Says again by other means what text.py does."""
+"""What targets promise: the words they share. Says again by other means what sanitize.py does."""
 
 from __future__ import annotations
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from duplex import spoken
-from duplex.errors import UsageError
-from duplex.log.moment import parse_moment
-from duplex.record import LINE_LIMIT
-from duplex.telnet import LIMIT as TELNET_LIMIT
-from duplex.text import safe, visible
-from duplex.wire import plain
-from duplex.wire.certificate import parse_pin
+from duplex.channel import passphrase, plain
+from duplex.channel.certificate import parse_pin
+from duplex.system.errors import UsageError
+from duplex.transcript.record import LINE_LIMIT
+from duplex.transcript.sanitize import safe, visible
+from duplex.transcript.telnet import LIMIT as TELNET_LIMIT
+from duplex.transcript.timestamp import parse_moment
 
 from .promise import STAMP, Check, Target, are_safe_lines, is_safe_line, numbers, pieces
 
@@ -81,10 +80,10 @@ def _texts(_directory: Path) -> Check:
 
 
 def _read_code(text: str) -> None:
-    normal = spoken.normal(text)
+    normal = passphrase.normal(text)
     again = normal.decode("utf-8", "surrogatepass")
-    assert spoken.normal(again) == normal, "a normal code is not left alone"
-    assert spoken.check(text) == text
+    assert passphrase.normal(again) == normal, "a normal code is not left alone"
+    assert passphrase.check(text) == text
     assert normal, "an empty code passed for one that is long enough"
 
 

@@ -15,7 +15,7 @@ import pytest
 from room_support import Client, Room, signs
 from support import ROOM, Duo, children, needs, port_of, records, until
 
-from duplex.helpers import FIRST_PAUSE
+from duplex.room.helpers import FIRST_PAUSE
 
 OpenRoom = Callable[..., Room]
 NO_LIMIT = resource.RLIM_INFINITY
@@ -212,9 +212,10 @@ def test_a_room_keeps_its_transcript_whatever_fsync_is(open_room: OpenRoom, opti
 
 
 FAILING = """\
-from duplex import cli, host
-host.flush = lambda *_: 1
-cli.main()
+from duplex.cli.main import main
+from duplex.room import server
+server.flush = lambda *_: 1
+main()
 """
 
 

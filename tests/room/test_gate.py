@@ -13,9 +13,11 @@ OpenRoom = Callable[..., Room]
 
 # A room whose every member ends as one does whose client gave a wrong code.
 ONLY_WRONG_CODES = """\
-from duplex import cli, member, process
+from duplex.cli.main import main
+from duplex.room import member
+from duplex.system import process
 member.Member.run = lambda self: process.EXIT_WRONG_CODE
-cli.main()
+main()
 """
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from room_support import Room
 
-from duplex import user
-from duplex.errors import UsageError
-from duplex.hardening import DESCRIPTORS, MEMORY
+from duplex.system import privileges
+from duplex.system.errors import UsageError
+from duplex.system.hardening import DESCRIPTORS, MEMORY
 
 OpenRoom = Callable[..., Room]
 NOBODY = 65534
@@ -75,7 +75,7 @@ def hardened() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(code: str, uid: int = os.geteuid(), **env: str) -> subprocess.CompletedProcess[str]:
         begin = (
             "import os, ctypes, sys\n"
-            "from duplex import hardening, process\n"
+            "from duplex.system import hardening, process\n"
             "def play():\n"
             + "".join(f"    {line}\n" for line in code.splitlines())
             + "    return 0\n"
@@ -148,5 +148,5 @@ def test_it_cannot_take_any_of_that_back(hardened: Hardened) -> None:
 def test_who_is_not_root_cannot_become_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(UsageError, match="cannot use --user: only root"):
-        user.choose("nobody", allow_root=False)
-    assert user.choose(None, allow_root=False) is None
+        privileges.choose("nobody", allow_root=False)
+    assert privileges.choose(None, allow_root=False) is None

@@ -27,7 +27,7 @@ from support import (
     until,
 )
 
-from duplex import keeping, record
+from duplex.transcript import keeping, record
 
 TORN = b"2026-11-24T13:00:00.456Z <ann> half a rec"
 ONE_PLACE = "place"  # all programs of a test are started here

@@ -11,7 +11,7 @@ import pytest
 from room_support import Room, within
 from support import ROOM, Program, records, said, until
 
-from duplex.arrival import REQUESTS
+from duplex.room.join import REQUESTS
 
 OpenRoom = Callable[..., Room]
 

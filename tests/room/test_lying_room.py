@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 from fuzz.client import Client
 
-from duplex.company import KNOWN, Company
-from duplex.mine import Mine
-from duplex.record import NICK_LIMIT, Record
+from duplex.client.ownership import Mine
+from duplex.client.tracker import KNOWN, Company
 from duplex.terminal.colours import Colours
+from duplex.transcript.record import NICK_LIMIT, Record
 
 WELCOME = b"! welcome to room 5000: you are guest-1, 3 are here; /help lists the commands\n"
 JOINED = b"! joined 5000 as ann: key 00ff, offset 0, end %d, 3 are here\n"

@@ -13,7 +13,7 @@ from proxy import Proxy
 from room_support import Client, Room
 from support import DUPLEX, Duo, until
 
-from duplex.delivery import SAID_EVERY
+from duplex.room.delivery import SAID_EVERY
 
 OpenRoom = Callable[..., Room]
 

@@ -14,11 +14,11 @@ from client_support import heard_by, join
 from room_support import Room
 from support import RECORD, Duo, until
 
-from duplex import mending, record
-from duplex.hole import first_record
-from duplex.record import event, said
-from duplex.text import safe
-from duplex.transcript import Transcript
+from duplex.transcript import mending, record
+from duplex.transcript.file import Transcript
+from duplex.transcript.hole import first_record
+from duplex.transcript.record import event, said
+from duplex.transcript.sanitize import safe
 
 OpenRoom = Callable[..., Room]
 AT = b"2026-11-24T13:00:00.123Z"

@@ -14,7 +14,7 @@ import pytest
 from room_support import Client, Room
 from support import Duo, Program, Terminal, needs, records, until
 
-from duplex import page
+from duplex.room import page
 
 OpenRoom = Callable[..., Room]
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

@@ -34,10 +34,9 @@ from support import (
 )
 from tls_support import certificates, contexts
 
-from duplex import wire
-from duplex.handshake import shake
-from duplex.spoken import normal
-from duplex.wire import code, tls
+from duplex.channel import base, code, tls
+from duplex.channel.handshake import shake
+from duplex.channel.passphrase import normal
 
 
 class Kind(protected_support.Kind):
@@ -164,10 +163,10 @@ def test_who_does_not_read_for_a_while_has_every_record_once(duo: Duo, kind: Kin
 
 
 @contextmanager
-def sealed_client(kind: Kind, port: int) -> Iterator[tuple[socket.socket, wire.Channel]]:
+def sealed_client(kind: Kind, port: int) -> Iterator[tuple[socket.socket, base.Channel]]:
     """A client that reads when the test does, and of whom its kernel keeps little."""
     if kind.kind == "code":
-        handshake: wire.Handshake = code.Client(normal(CODE))
+        handshake: base.Handshake = code.Client(normal(CODE))
     else:
         handshake = tls.Client(contexts()[1], "localhost", None)
     with socket.socket() as sock:

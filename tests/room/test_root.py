@@ -17,8 +17,9 @@ import pytest
 from room_support import Client
 from support import DUPLEX, Program, Terminal, children, needs, port_of, room_log, until
 
-from duplex import ownership, user
-from duplex.errors import UsageError
+import duplex
+from duplex.system import ownership, privileges
+from duplex.system.errors import UsageError
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="this is about what root does")
 NOBODY = 65534
@@ -242,14 +243,14 @@ def test_root_of_a_namespace_that_has_no_other_user_is_told_what_to_do(roots: Ro
 def test_a_program_that_the_user_cannot_read_is_told(roots: Roots) -> None:
     hidden = roots.directory / "hidden"
     hidden.mkdir()
-    shutil.copytree(Path(user.__file__).parent, hidden / "duplex")
+    shutil.copytree(Path(duplex.__file__).parent, hidden / "duplex")
     (hidden / "duplex").chmod(0o700)
     host = roots.start(env={**os.environ, "PYTHONPATH": str(hidden)})
     assert host.status() == 1
     assert host.err == (
         "duplex room: cannot keep the room: "
-        f"nobody cannot read {hidden}/duplex/reach.py: install duplex where all users can, or "
-        f"{OR_ROOT}"
+        f"nobody cannot read {hidden}/duplex/system/reach.py: "
+        f"install duplex where all users can, or {OR_ROOT}"
     )
 
 
@@ -331,15 +332,15 @@ def test_where_root_alone_can_put_something(roots: Roots, nobodys: Path) -> None
 
 
 def test_who_root_becomes(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert user.choose(None, allow_root=True) is None
-    chosen = user.choose(None, allow_root=False)
+    assert privileges.choose(None, allow_root=True) is None
+    chosen = privileges.choose(None, allow_root=False)
     assert chosen
     assert chosen.pw_name == "nobody"
-    assert user.choose("root", allow_root=True)
+    assert privileges.choose("root", allow_root=True)
 
     def nobody_there(name: str) -> None:
         raise KeyError(name)
 
     monkeypatch.setattr(pwd, "getpwnam", nobody_there)
     with pytest.raises(UsageError, match="there is no such user; --allow-root"):
-        user.choose(None, allow_root=False)
+        privileges.choose(None, allow_root=False)

@@ -16,7 +16,7 @@ import pytest
 from room_support import Client, Room, as_another_user, page_of, signs
 from support import DUPLEX, ROOM, Duo, port_of, until
 
-from duplex import sign
+from duplex.room import sign
 
 OpenRoom = Callable[..., Room]
 

@@ -18,7 +18,7 @@ import pytest
 from room_support import Client, Room
 from support import ROOM, Duo, Program, children, needs, port_of, until
 
-from duplex.room import DESCRIPTORS
+from duplex.cli.room import DESCRIPTORS
 
 OpenRoom = Callable[..., Room]
 ORDINARY = 61_002  # a user, of whom nothing else runs here
@@ -110,10 +110,10 @@ def test_a_talk_for_which_no_process_can_be_made_ends_in_one_line(duo: Duo) -> N
     """As ordinary users have it; here by a fork that fails as theirs does."""
     failing = (
         "import os, sys\n"
-        "from duplex import cli\n"
+        "from duplex.cli.main import main\n"
         "def fork(): raise BlockingIOError(11, os.strerror(11))\n"
         "os.fork = fork\n"
-        "raise SystemExit(cli.main())\n"
+        "raise SystemExit(main())\n"
     )
     _, port = duo.listen()
     caller = duo.start([sys.executable, "-c", failing, "connect", "127.0.0.1", str(port)])
@@ -205,7 +205,10 @@ def test_a_newcomer_is_told_that_the_transcript_may_not_be_opened_any_more(
 # What lacks something in a member, and never in the host, which plays one before it forks.
 FAILS = """\
 import os, select, socket
-from duplex import cli, errors, local, member, transcript
+from duplex.cli.main import main
+from duplex.room import member
+from duplex.system import errors, local
+from duplex.transcript import file
 host, no_file = os.getpid(), os.strerror(23)
 def fail(name, of, error):
     real = getattr(of, name)
@@ -215,10 +218,10 @@ def fail(name, of, error):
         return real(*args, **more)
     setattr(of, name, failing)
 {fail}
-raise SystemExit(cli.main())
+raise SystemExit(main())
 """
 LACKS = {
-    "fail('reopen', transcript.Transcript, errors.TranscriptError('', no_file))": errno.ENFILE,
+    "fail('reopen', file.Transcript, errors.TranscriptError('', no_file))": errno.ENFILE,
     "fail('listen', local, OSError(105, os.strerror(105)))": errno.ENOBUFS,
     "fail('epoll', select, OSError(24, os.strerror(24)))": errno.EMFILE,
     "fail('welcome', member.Arrival, MemoryError())": errno.ENOMEM,
@@ -243,7 +246,7 @@ def test_who_is_here_is_told_when_its_member_cannot_go_on(
     open_room: OpenRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("room_support.ROOM", ROOM[4:])
-    fail = FAILS.format(fail="fail('back', transcript.Transcript, MemoryError())")
+    fail = FAILS.format(fail="fail('back', file.Transcript, MemoryError())")
     fail = fail.replace("!= host", "!= host and args[1] == 7")
     room = open_room(wrapper=[sys.executable, "-c", fail, "room"])
     ann, bob = room.enter("ann", "bob")
@@ -257,10 +260,11 @@ def test_who_is_here_is_told_when_its_member_cannot_go_on(
 
 
 FAILING = """\
-from duplex import cli, helpers, host
-host.flush = lambda *_: 1
+from duplex.cli.main import main
+from duplex.room import helpers, server
+server.flush = lambda *_: 1
 helpers.FIRST_PAUSE = 0.01
-raise SystemExit(cli.main())
+raise SystemExit(main())
 """
 
 

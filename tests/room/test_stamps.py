@@ -10,8 +10,8 @@ from pathlib import Path
 from room_support import Client, Room
 from support import RECORD, Duo, until
 
-from duplex import record
-from duplex.transcript import Transcript
+from duplex.transcript import record
+from duplex.transcript.file import Transcript
 
 OpenRoom = Callable[..., Room]
 LATER = b"2099-01-01T00:00:00.000Z"  # what a clock that was set back since then has left behind

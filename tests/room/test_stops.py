@@ -15,14 +15,15 @@ import pytest
 from room_support import Client, Room, within
 from support import ROOM, Duo, accepts, alive, children, free_port, records, until
 
-from duplex.transcript import LOCK_WAIT, Transcript
+from duplex.transcript.file import LOCK_WAIT, Transcript
 
 OpenRoom = Callable[..., Room]
 # A room whose members stand still when they have just appended a line that says so, with the
 # transcript's lock in their hands.
 STANDS_STILL = """\
 import os, signal
-from duplex import cli, transcript
+from duplex.cli.main import main
+from duplex.transcript import file as transcript
 write = transcript.Transcript.write
 def write_and_stop(self, records):
     end = write(self, records)
@@ -30,15 +31,16 @@ def write_and_stop(self, records):
         os.kill(os.getpid(), signal.SIGSTOP)
     return end
 transcript.Transcript.write = write_and_stop
-raise SystemExit(cli.main())
+raise SystemExit(main())
 """
 
 
 # One that waits less for a lock than others, so that a test need not.
 IMPATIENT = """\
-from duplex import cli, transcript
+from duplex.cli.main import main
+from duplex.transcript import file as transcript
 transcript.LOCK_WAIT = 0.5
-raise SystemExit(cli.main())
+raise SystemExit(main())
 """
 IMPATIENTLY = [sys.executable, "-c", IMPATIENT]
 HELD = "another program holds its lock"
@@ -109,8 +111,10 @@ def test_a_room_ends_though_a_member_stands_still_with_the_transcript(stopping: 
 # The same in a frozen cgroup (version 1), where a killed process ends when it is thawed.
 FROZEN = """\
 import os
-from duplex import cli, host, transcript
-host.CLOSING = host.CLOSING_LOCKED = host.KILLING = 0.5
+from duplex.cli.main import main
+from duplex.room import server
+from duplex.transcript import file as transcript
+server.CLOSING = server.CLOSING_LOCKED = server.KILLING = 0.5
 write = transcript.Transcript.write
 def write_and_freeze(self, records):
     end = write(self, records)
@@ -121,7 +125,7 @@ def write_and_freeze(self, records):
     return end
 transcript.Transcript.write = write_and_freeze
 transcript.LOCK_WAIT = 0.5
-raise SystemExit(cli.main())
+raise SystemExit(main())
 """
 
 

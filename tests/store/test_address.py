@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from store_support import Server
 
-from duplex.errors import UsageError
 from duplex.store.address import Address
 from duplex.store.errors import StoreError, Unreachable
 from duplex.store.shared import Shared
+from duplex.system.errors import UsageError
 
 SECRET = "s3cr3t%2Fword"
 

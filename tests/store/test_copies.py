@@ -15,12 +15,12 @@ import pytest
 from store_support import Committed, Host, Server, every_server
 from support import DEADLINE, DUPLEX, until
 
-from duplex import mirror
-from duplex.hole import first_record
+from duplex.store import replicator
 from duplex.store.entry import length, said
 from duplex.store.errors import Diverged, Gap, OtherRoom
 from duplex.store.position import Position
 from duplex.store.shared import Room
+from duplex.transcript.hole import first_record
 
 
 def say_much(host: Host, lines: int, nick: str = "ann") -> int:
@@ -304,7 +304,7 @@ def test_a_store_that_refuses_to_be_read_is_told_once(
     told: list[str] = []
     copying = host.make_mirror()
     monkeypatch.setattr(copying, "_tell", told.append)
-    monkeypatch.setattr(mirror, "AGAIN", 0)
+    monkeypatch.setattr(replicator, "AGAIN", 0)
     client = server.address().connect()
     client.execute_command("ACL", "SETUSER", "default", "-xread")
     for _ in range(3):

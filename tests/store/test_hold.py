@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from duplex import record
-from duplex.page import Page
+from duplex.room.page import Page
 from duplex.store.delivery import Held
 from duplex.store.member import SharedMember
-from duplex.transcript import Transcript
+from duplex.transcript import record
+from duplex.transcript.file import Transcript
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from duplex.roster import Full, Nobody
+from duplex.room.roster import Full, Nobody
 from duplex.store import post
 from duplex.store.entry import Letter
 from duplex.store.errors import Unreachable

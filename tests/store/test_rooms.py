@@ -365,8 +365,8 @@ def test_a_host_that_was_away_for_50000_lines_catches_up(rooms: Rooms) -> None:
 
 def test_without_a_store_nothing_of_it_is_imported() -> None:
     program = (
-        "import sys, duplex.room, duplex.host, duplex.connect, duplex.joined\n"
-        "of_it = 'redis', 'duplex.store', 'duplex.mirror'\n"
+        "import sys, duplex.cli.room, duplex.room.server, duplex.cli.connect\n"
+        "of_it = 'redis', 'duplex.store'\n"
         "print([name for name in sys.modules if name.startswith(of_it)])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -9,7 +9,7 @@ from screen_support import Talk
 from support import until
 
 from duplex.terminal.draft import Draft, Plainer
-from duplex.terminal.width import on_terminal
+from duplex.transcript.width import on_terminal
 
 COMPUTING = "👩\u200d💻"  # two emoji that are joined
 # How each is drawn: in a form that tmux, xterm and all others agree on.

@@ -9,7 +9,7 @@ import pytest
 from screen_support import Talk
 from support import until
 
-from duplex.terminal.wrap import width_of
+from duplex.transcript.wrap import width_of
 
 DRAFTS = {
     "short": "half a line",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from duplex.terminal.paint import DIM, Painter
-from duplex.terminal.wrap import rows, width_of
+from duplex.transcript.wrap import rows, width_of
 
 HEAD = "12:34:56 ann: "
 PARTS = ["a", " ", "  ", "word ", "long" * 9, "日", "👩‍💻", "e\u0301", "🇩🇪", "❤️", "कि", "…"]

@@ -1,0 +1,1 @@
+"""Codecs and handshakes: what turns lines into bytes for the wire, and back."""

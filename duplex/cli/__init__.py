@@ -1,0 +1,1 @@
+"""Composition: parses arguments, makes the parts, hands them to each other. Knows all."""

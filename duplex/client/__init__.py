@@ -1,0 +1,1 @@
+"""Who joins somebody's room: policy, follower, outbox. Knows no terminal and no store."""

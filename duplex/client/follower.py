@@ -1,0 +1,426 @@
+"""The child of `duplex connect`: in a talk as any receiver, and in a room as one who follows it.
+
+Which of the two it is, the peer's first line tells. In a room the lines are the room's records:
+they are appended to the transcript as they are, their bytes counted (docs/protocol.md: the offset),
+and shown unless they are one's own. A lost connection is made again here, and its socket handed to
+the parent, which does all the speaking. Like any receiver it never sends, and never reads the
+keyboard.
+
+What it tells its parent besides what talk/receiver.py lists; the channel is a socket pair:
+
+    .refused WHY                   it does not let us in at all
+    .kept PATH                     the transcript that this session has; none without PATH
+    .begun                         the connection stands in the transcript: it is no room so far
+    .pair                          what the peer said first is no room's welcome
+    .welcome OFFSET COUNT NICK ROOM
+                                   a room greets; OFFSET is how far its transcript is known, and
+                                   NICK what it calls us for now
+    .joined NICK KEY COUNT ROOM    it has let us in
+    .current                       all that was recorded before that has been read
+    .renamed NICK KEY              it calls us so now
+    .late                          it did not wait for us to say who we are: we are a guest there
+                                   (a room of before 0.2)
+    .anew REASON                   it does not let us go on from where we were
+    .over REASON                   it has closed, or closed us out: the end that follows is the end
+    .connection                    (with its descriptor) a new connection; a second descriptor is
+                                   where to write, if that is to a relay (relay.py)
+    =2026-… <ann> hello            one's own record
+    ~! 3 are here: ann, bob, eve   a line for this client alone
+
+and what it is told: `room` or `guest`, of the first welcome; `again`, after a loss it has reported.
+
+What comes before `! joined` is nothing to be kept: a room that has not heard yet who we are sends
+what it sends to a guest, and all of it once more. Only who stays a guest, because it can say no
+more, keeps what it is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+import time
+
+from duplex.channel import plain
+from duplex.channel.base import HandshakeError
+from duplex.client import relay
+from duplex.client.offset import Offset
+from duplex.client.ownership import Mine
+from duplex.protocol import messages
+from duplex.system.errors import EXIT_OK, DuplexError, UnableToFork
+from duplex.system.process import seconds_left, wait
+from duplex.talk.receiver import Output, Receiving, Stopped
+from duplex.transcript import record
+from duplex.transcript.plain import in_rows
+from duplex.transcript.record import RECORD_LIMIT
+from duplex.transcript.sanitize import visible
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.channel.base import Channel
+    from duplex.client.reconnect import Again
+    from duplex.system.process import Child
+    from duplex.transcript.keeping import Pending
+
+GREETING_LIMIT = 1024  # bytes of a welcome, and more
+QUIET = 1.0  # s without a word of the peer, until its connection is recorded as that of a talk
+_TLS_ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02", re.DOTALL)  # RFC 8446, 5.1 and 6
+LINE_LIMIT = 1 << 20  # bytes: more than the longest record that is made visible
+HANDSHAKE = 15.0  # s for a room to let us in again: a stale member of ours may have to end first
+
+
+class _Rows(Output):
+    """Standard output: on a terminal no row looks like another record."""
+
+    def write(self, data: bytes) -> None:
+        super().write(in_rows(data, 1))
+
+
+class Following(Receiving):
+    """`run` is all that the process does. Call `prepare` first."""
+
+    def prepare(
+        self, begun: bytes, again: Again | None, pending: Pending | None = None, *, on_screen: bool
+    ) -> None:
+        """`begun` is the record of the connection, `again` the way back to the peer, if any.
+
+        `pending` is what the transcript is to be, unless there is one, or is to be none.
+        """
+        self._begun = begun  # b"" once recorded
+        self._again = again
+        self._pending = pending
+        self._on_screen = on_screen
+        self._greeting: bytes | None = b""  # what has come of the first line; None: all of it
+        self._begun_line = b""  # what has come of a later one, in a room
+        self._in_room = False
+        self._mine = Mine()
+        self._relay: Child | None = None
+        self._offset = Offset()
+        self._before = -1  # what was recorded before we were let in ends here; -1: it has been read
+        self._may_resume = False
+        self._let_in = False
+        self._is_guest = False  # for good: the parent can say no more
+        self._over = False
+        self._deadline = time.monotonic() + QUIET
+        self._to_parent = Output(self._report.fd, self._report)
+        self._to_stdout = None if on_screen else _Rows(1, self._report)
+
+    def _until_end(self) -> str:
+        while True:
+            ending = super()._until_end()
+            if ending == ".stopped" or not self._in_room:
+                self._begin()
+                return ending
+            self._report.tell(ending)
+            try:
+                if self._over or not self._again or not self._told():
+                    return ""
+                self._connect_again(self._again)
+            except Stopped:
+                return ".stopped"
+            except HandshakeError as error:
+                self._report.tell(f".over {error}")
+                return f".lost {error}"
+
+    def _seconds(self) -> float | None:
+        seconds = super()._seconds()
+        if not self._deadline:
+            return seconds
+        left = seconds_left(self._deadline)
+        return left if seconds is None else min(left, seconds)
+
+    def _also_waited_for(self) -> dict[int, int]:
+        return {self._relay.fd: select.POLLIN} if self._relay else {}
+
+    def _one_read(self) -> str:
+        return self._looked_around() or super()._one_read()
+
+    def _on_time(self) -> str:
+        return self._looked_around() or super()._on_time()
+
+    def _looked_around(self) -> str:
+        """What has become of the relay, and of the time; the report of how it ended, or ""."""
+        if self._relay and self._relay.ended(0):
+            status, self._relay = self._relay.status, None
+            if status != EXIT_OK:  # what it was given may not have been sent
+                return ".lost the sending process has ended"
+        if self._deadline and time.monotonic() >= self._deadline:
+            self._deadline = 0.0
+            if self._in_room:
+                return ".lost the room does not let us in"
+            self._begin()
+        return ""
+
+    def _take_said(self, said: bytes) -> str:
+        if self._greeting is not None:
+            return self._look_at_greeting(said) if said else ""
+        if self._in_room:
+            return self._take_lines(said)
+        return super()._take_said(said)
+
+    def _take_lines(self, said: bytes) -> str:
+        """The offset counts what is on the wire, whatever the boundary makes of it: a room of
+        another version may have another one."""
+        end = said.rfind(b"\n") + 1
+        whole, self._begun_line = self._begun_line + said[:end], said[end:]
+        if not end:
+            whole, self._begun_line = b"", whole + said
+            too_long = len(self._begun_line) > LINE_LIMIT
+            return ".lost the room says a line without an end" if too_long else ""
+        lines = self._receiver.lines(whole)
+        if lines == whole:
+            return self._read(lines)
+        ending = ""
+        for line in _lines(whole):
+            at = self._offset.at
+            ending = ending or self._read(self._receiver.lines(line))
+            if self._offset.at != at and not messages.PRIVATE.match(line):
+                self._offset.at = at + len(line)
+        return ending
+
+    def _end(self, cut_off: bool) -> None:
+        """The connection has ended: what is left of a record that was cut is read again."""
+        if self._in_room:
+            return
+        if self._greeting:
+            self._no_room()
+        super()._end(cut_off)
+
+    def _look_at_greeting(self, said: bytes) -> str:
+        greeting = (self._greeting or b"") + said
+        self._greeting = greeting
+        if _TLS_ALERT.match(greeting) and not self._in_room:
+            return ".refused the other side speaks TLS: duplex connect --tls HOST PORT"
+        start = messages.ANSWER[: len(greeting)]
+        end = greeting.find(b"\n") + 1
+        if greeting.startswith(start) and (end or len(greeting)) < GREETING_LIMIT:
+            if not end:
+                return ""
+            if welcome := messages.WELCOME.fullmatch(greeting[:end]):
+                self._enter(*(_shown(welcome[part]) for part in ("count", "nick", "room")))
+                return self._take_said(greeting[end:])
+            if not self._in_room and (refused := messages.REFUSED.fullmatch(greeting[:end])):
+                return f".refused {_shown(refused['why'])}"
+        if self._in_room:
+            first = plain.Receiver()
+            line = (first.receive(greeting) + first.end(cut_off=True)).partition(b"\n")[0]
+            return f".lost {line.decode()}"
+        return self._no_room()
+
+    def _no_room(self) -> str:
+        greeting, self._greeting = self._greeting, None
+        self._begin()
+        self._report.tell(".pair")
+        return super()._take_said(greeting or b"")
+
+    def _begin(self) -> None:
+        """Record that there is a connection: in a room nothing but its records is."""
+        if self._begun and not self._in_room:
+            if self._pending:
+                self._keep(self._pending)
+            begun = self._begun
+            self._recording.record_now(lambda at: record.restamped(begun, at))
+            self._begun = b""
+            self._report.tell(".begun")
+
+    def _keep(self, pending: Pending, room: str | None = None) -> None:
+        """Open the transcript of a talk or a room, now that it is known which of them it is."""
+        before, self._recording.transcript = self._recording.transcript, None
+        if before:
+            before.close()
+        path = told = ""
+        try:
+            kept = pending.of_talk() if room is None else pending.of_room(room)
+            self._recording.transcript, told = kept
+            path = kept[0].path
+        except DuplexError as error:
+            told = f"not recorded: {error}"
+        self._report.tell(f".kept {path}")
+        if told:
+            self._report.warn(told)
+
+    def _enter(self, count: str, nick: str, room: str) -> None:
+        self._greeting = None
+        is_first, self._in_room = not self._in_room, True
+        self._deadline = 0.0 if is_first else self._deadline
+        self._let_in = False
+        self._receiver.limit_lines(RECORD_LIMIT)
+        self._report.tell(f".welcome {self._offset.at} {count} {nick} {room}")
+        if self._pending:
+            self._keep(self._pending, room)
+            self._pending = None  # of the first, should its name change
+        if is_first:
+            self._is_guest = self._told() == b"guest\n"
+
+    def _read(self, lines: bytes) -> str:
+        """What the room says: records, and between them lines for this client alone.
+
+        The report of how it ended, or "" to go on.
+        """
+        done = 0
+        for match in messages.PRIVATE.finditer(lines):
+            if match.start() > done:
+                self._on_records(lines[done : match.start()])
+            at = messages.AT.fullmatch(match[0]) if self._let_in else None
+            if at and not self._is_at(int(at["offset"])):
+                return ".lost the room and this side count differently"
+            self._on_private(match[0])
+            done = match.end()
+        if done < len(lines):
+            self._on_records(lines[done:])
+        return ""
+
+    def _is_at(self, theirs: int) -> bool:
+        """Whether the room's offset is ours; the user is told if not."""
+        ours = self._offset.at
+        if self._offset.agrees(theirs):
+            return True
+        self._report.warn(
+            f"the room is at offset {theirs}, and this side at {ours}: "
+            f"asking again from {self._offset.at}"
+        )
+        return False
+
+    def _on_records(self, records: bytes) -> None:
+        if not (self._let_in or self._is_guest):
+            return
+        if not (records := self._offset.new(records)):
+            if 0 <= self._before <= self._offset.at:
+                self._is_current()
+            return
+        self._recording.record(records)
+        if 0 <= self._before - self._offset.at <= len(records):
+            before = self._before - self._offset.at
+            if before:  # to the record's end, whatever the room says: a line stays a line
+                before = records.find(b"\n", before - 1) + 1
+            self._show_records(records[:before])
+            self._is_current()
+            records = records[before:]
+        self._show_records(records)
+        if self._mine.closed:
+            self._over = True
+            self._report.tell(f".over {self._mine.closed}")
+
+    def _show_records(self, records: bytes) -> None:
+        for own, part in self._mine.split(records, self._offset.at):
+            if own:
+                self._tell_parent(b"=", part)
+            elif self._to_stdout:
+                self._write(self._to_stdout, part)
+            else:
+                self._tell_parent(b"", part)
+        self._offset.at += len(records)
+
+    def _on_private(self, line: bytes) -> None:
+        joined = messages.JOINED.fullmatch(line)
+        if joined and not self._let_in:  # once in a connection
+            self._on_joined(joined)
+            return
+        if refused := messages.NOT_RESUMED.fullmatch(line):
+            self._may_resume = False
+            self._report.tell(f".anew {refused['reason'].decode()}")
+            return
+        if messages.NOT_NUMBERED.fullmatch(line):
+            return  # a room of before 0.2
+        _, _, answer = messages.taken_apart(line)
+        if renamed := messages.RENAMED.fullmatch(answer):
+            if renamed["key"]:
+                self._report.tell(f".renamed {renamed['nick'].decode()} {renamed['key'].decode()}")
+            # the key is nobody's business
+            without = f"! {messages.renamed(renamed['nick'].decode(), '')}\n".encode()
+            line, answer = line.removesuffix(answer[len(messages.ANSWER) :]), without
+            line += without[len(messages.ANSWER) :]
+        elif messages.TOO_LATE.fullmatch(line) and not self._let_in:
+            self._report.tell(".late")
+        elif kicked := messages.KICKED.fullmatch(answer):
+            self._over = True
+            self._report.tell(f".over {kicked['what'].decode()}")
+        elif messages.NUMBERED_FROM.fullmatch(line):
+            self._offset.is_told = True
+        self._tell_parent(b"~", line)
+        is_for_us = messages.AT.fullmatch(line) or messages.NUMBERED_FROM.fullmatch(line)
+        if self._to_stdout and not is_for_us:
+            self._write(self._to_stdout, answer)
+
+    def _on_joined(self, joined: re.Match[bytes]) -> None:
+        nick, key, room = (joined[part].decode() for part in ("nick", "key", "room"))
+        self._offset.begin(int(joined["offset"]))
+        self._before = int(joined["end"])
+        self._mine.joined(joined["nick"], self._before, resumed=self._may_resume)
+        self._may_resume = self._let_in = True
+        self._deadline = 0.0
+        self._report.tell(f".joined {nick} {key} {int(joined['count'])} {room}")
+        if self._again:
+            self._again.succeeded()
+        if self._offset.at == self._before:
+            self._is_current()
+
+    def _is_current(self) -> None:
+        self._before = -1
+        self._report.tell(".current")
+
+    def _tell_parent(self, kind: bytes, lines: bytes) -> None:
+        if kind:
+            lines = kind + lines[:-1].replace(b"\n", b"\n" + kind) + b"\n"
+        self._write(self._to_parent, lines)
+
+    def _write(self, output: Output, lines: bytes) -> None:
+        if self._showing:
+            try:
+                output.write(lines)
+            except Stopped:
+                self._showing = False  # nobody takes it: record what is here, and go
+
+    def _told(self) -> bytes:
+        """What the parent says, for which it is waited; b"" if that is nothing."""
+        fd = self._report.fd
+        happened = wait({**self._report.stops, fd: select.POLLIN})
+        return os.read(fd, 64) if happened.keys() == {fd} else b""
+
+    def _connect_again(self, again: Again) -> None:
+        self._sock.close()
+        if self._relay:
+            self._relay.kill()  # it is ending by itself, and is reaped so
+            self._relay = None
+        self._sock, channel, said = self._new_connection(again)
+        self._receiver = channel.receiver
+        self._receiver.parted = True
+        self._offset.is_told = False
+        self._greeting = self._begun_line = b""
+        self._deadline = time.monotonic() + HANDSHAKE
+        handed = [self._sock]
+        if said:
+            handed.append(said)
+        del channel
+        with socket.socket(fileno=os.dup(self._report.fd)) as to_parent:
+            try:
+                fds = [sock.fileno() for sock in handed]
+                socket.send_fds(to_parent, [b".connection\n"], fds)
+            except OSError:
+                raise Stopped from None  # the parent is gone
+        for sock in handed[1:]:
+            sock.close()
+
+    def _new_connection(self, again: Again) -> tuple[socket.socket, Channel, socket.socket | None]:
+        """Its socket and channel, and where the parent is to write, if that is to a relay."""
+        while True:
+            sock, channel = again.connect(self._report)
+            if channel.name == plain.NAME:
+                return sock, channel, None
+            try:
+                self._relay, said = relay.start(sock, channel.sender)
+            except UnableToFork:
+                sock.close()  # and later there may be a process
+            else:
+                return sock, channel, said
+
+
+def _lines(whole: bytes) -> list[bytes]:
+    """Parted at newlines alone."""
+    return [line + b"\n" for line in whole.split(b"\n")[:-1]]
+
+
+def _shown(word: bytes) -> str:
+    """A part of a greeting's line, which has not come through the boundary."""
+    return visible(word.decode("utf-8", "backslashreplace"))

@@ -1,0 +1,75 @@
+"""The company: who is in the room, as far as one of its clients knows.
+
+Runs in the parent, for its screen. It is told by `/who` once, and then by the room's events and by
+who speaks. Pure computation; knows no socket and no terminal.
+"""
+
+from __future__ import annotations
+
+import re
+
+from duplex.transcript.record import NICK_LIMIT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.transcript.record import Record
+
+# Nicks that are remembered, and none that is longer than a nick can be: so no room can fill the
+# memory with them.
+KNOWN = 10_000
+_EVENT = re.compile(
+    r"(?P<nick>\S+) (?:(?P<came>entered the room|is back) \(.*|is now (?P<new>\S+)"
+    r"|left|was dropped \(.*|was kicked by .*)"
+)
+
+
+class Company:
+    """The nicks, and their number."""
+
+    def __init__(self) -> None:
+        self.nicks: set[str] = set()
+        self._others = 0  # how many there are whose nicks are not known
+
+    def __len__(self) -> int:
+        return len(self.nicks) + self._others
+
+    def are(self, count: int, nicks: str = "") -> None:
+        """The room says how many are here, and who the first of them are."""
+        self.nicks = set()
+        self._others = count
+        self.are_too(nicks)
+
+    def are_too(self, nicks: str) -> None:
+        """And who else."""
+        for nick in nicks.split(", ") if nicks else ():
+            self._is_here(nick)
+
+    @property
+    def complete(self) -> bool:
+        return not self._others
+
+    def note(self, record: Record) -> None:
+        """What a record, made now, tells."""
+        if record.nick is not None:
+            self._is_here(record.nick.decode())
+        elif event := _EVENT.fullmatch(record.text.decode()):
+            nick = event["nick"]
+            if event["came"]:
+                self._others += nick not in self.nicks
+                self._is_here(nick)
+            else:
+                self._is_gone(nick)
+                if new := event["new"]:
+                    self._others += new not in self.nicks
+                    self._is_here(new)
+
+    def _is_gone(self, nick: str) -> None:
+        if nick in self.nicks:
+            self.nicks.discard(nick)
+        else:
+            self._others = max(0, self._others - 1)
+
+    def _is_here(self, nick: str) -> None:
+        if nick not in self.nicks and len(self.nicks) < KNOWN and len(nick) <= NICK_LIMIT:
+            self.nicks.add(nick)
+            self._others = max(0, self._others - 1)

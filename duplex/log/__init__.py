@@ -1,1 +1,0 @@
-"""Reading transcripts: `duplex log`."""

@@ -1,0 +1,1 @@
+"""What a room says and is told, made and parsed side by side."""

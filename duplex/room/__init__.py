@@ -1,0 +1,1 @@
+"""A room: its server, its members, and what they share. Knows no client and no terminal."""

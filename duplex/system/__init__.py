@@ -1,0 +1,1 @@
+"""Processes, sockets, privileges, the service manager, and errors. Knows nothing of talks."""

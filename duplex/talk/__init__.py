@@ -1,0 +1,1 @@
+"""A talk between two: the session, its receiver, and how it ends. Knows no room."""

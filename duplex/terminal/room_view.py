@@ -1,0 +1,128 @@
+"""The face of a room on the screen: who says what in which colour, who is here, what is pending.
+
+Runs in the parent, with the screen. A record is safe text already (transcript/sanitize.py). Events
+have a mark of their own: `* ann left` is what ann typed as `/me left`.
+
+    12:34:56 ann: hello             12:34:56 · bob entered the room (127.0.0.1:53124)
+    12:34:56 * ann waves            12:34:56 ann, to you alone: psst
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+from duplex.client.resuming import AWAY, LIVE
+from duplex.protocol import commands
+from duplex.protocol.commands import ACTION
+from duplex.protocol.messages import ANSWER
+from duplex.terminal.colours import Colours
+from duplex.terminal.paint import BOLD, DIM
+from duplex.terminal.talk_view import Face
+from duplex.transcript.record import Record, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.client.participant import Joined
+    from duplex.terminal.paint import Painter, Span
+
+    Line = tuple[list[Span], list[Span]]  # what stands before the text, and the text
+
+PATIENCE = 0.2  # s until a line that has not been recorded yet is shown as pending
+_PRIVATE, _ANSWER, _ERROR = "\x1b[1;35m", "\x1b[33m", "\x1b[31m"
+_MENTION = "\x1b[1;7m"
+_IS_NOW = re.compile(r"(\S+) is now (\S+)")
+_BELL = b"\a"
+
+
+class RoomFace(Face):
+    """What the screen asks for, of a room."""
+
+    def __init__(self, talk: Joined, painter: Painter) -> None:
+        super().__init__(talk, painter)
+        painter.gap = ""
+        self._room = talk
+        self._colours = Colours()
+        self._pending_since = 0.0  # monotonic; 0 while nothing is
+        helps = commands.HELP + (commands.HELP_OPERATOR if talk.operates else ())
+        self._commands = [line.partition(":")[0].split()[0] for line in helps]
+
+    def painted(self, lines: bytes) -> bytes:
+        shown = "".join(self._line(line) for line in lines.splitlines())
+        calls, self._room.heard.calls = self._room.heard.calls, False
+        return shown.encode() + (_BELL if calls else b"")
+
+    def echo(self, text: str) -> bytes:
+        """Nothing: it appears when the room has recorded it."""
+        self._pending_since = self._pending_since or time.monotonic()
+        return b""
+
+    def pending(self) -> list[str]:
+        lines = list(self._room.outbox)
+        if not lines:
+            self._pending_since = 0.0
+        if self._room.presence == LIVE and time.monotonic() - self._pending_since < PATIENCE:
+            return []
+        return self._rows(list(map(str, lines)))
+
+    def asks_before(self, line: str) -> str:
+        """Whether who keeps the room wants to close it."""
+        others = len(self._room.heard.company) - 1
+        if not self._room.operates or not self._room.leaves_by(line):
+            return ""
+        return f"close the room for all{f' {others + 1}' if others > 0 else ''}?"
+
+    def leaving(self) -> str:
+        return "closes the room for all" if self._room.operates else "leaves the room"
+
+    def candidates(self, before: str) -> list[str]:
+        if before.startswith("/") and " " not in before:
+            return [f"{name} " for name in self._commands if name.startswith(before.lower())]
+        head, _, word = before.rpartition(" ")
+        ending = " " if head else ": "
+        start = f"{head} " if head else ""
+        nicks = sorted(self._room.heard.company.nicks - {self._room.heard.nick}, key=str.casefold)
+        found = [nick for nick in nicks if nick.casefold().startswith(word.casefold())]
+        return [f"{start}{nick}{ending}" for nick in found] if word else []
+
+    def bar(self) -> str:
+        room, heard = self._room, self._room.heard
+        state = f"{len(heard.company)} here" if room.presence != AWAY else "reconnecting…"
+        keeping = ("/help lists the commands",) if room.operates else self._keeping()
+        return self._joined(f"room {room.room}", heard.nick, state, *keeping)
+
+    def _line(self, line: bytes) -> str:
+        painter = self._painter
+        if parts := parse(line.removeprefix(ANSWER)):  # live, or once more (/history)
+            return painter.record(parts.at, *self._record(parts))
+        return painter.line(painter.now(), *self._private(line.decode()))
+
+    def _record(self, parts: Record) -> Line:
+        """What stands before the text, and the text."""
+        text = parts.text.decode()
+        if parts.nick is None:
+            if renamed := _IS_NOW.fullmatch(text):
+                self._colours.rename(renamed[1], renamed[2])
+            return [(DIM, "· ")], [(DIM, text)]
+        name = parts.nick.decode()
+        own = name == self._room.heard.nick
+        nick = f"{BOLD if own else ''}{self._colours.of(name)}", name
+        acts = parts.text.startswith(ACTION)
+        said = text[len(ACTION) :] if acts else text
+        shown = [("", said)] if own else self._highlighted(said)
+        return ([("", "* "), nick, ("", " ")] if acts else [nick, ("", ": ")]), shown
+
+    def _highlighted(self, text: str) -> list[Span]:
+        """One's own nick stands out."""
+        spans, at = [], 0
+        for mention in self._room.heard.mention.finditer(text):
+            spans += [("", text[at : mention.start()]), (_MENTION, mention[0])]
+            at = mention.end()
+        return [*spans, ("", text[at:])]
+
+    def _private(self, line: str) -> Line:
+        if line.startswith("-"):
+            nick, _, text = line[1:].partition("- ")
+            return [(_PRIVATE, f"{nick}, to you alone:"), ("", " ")], [("", text)]
+        text = line.removeprefix("! ")
+        return [], [(_ERROR if text.startswith("not ") else _ANSWER, text)]

@@ -1,0 +1,1 @@
+"""Transcripts: record, text boundary, file, and reading. Knows no connection."""
