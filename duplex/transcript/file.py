@@ -22,7 +22,7 @@ import stat
 import time
 
 from duplex.system.errors import Locked, TranscriptError, reason_of
-from duplex.transcript import mending, record
+from duplex.transcript import mending, record, tail
 from duplex.transcript.hole import HOLES
 
 TYPE_CHECKING = False
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
-NO_STAMP = b"\0" * record.STAMP_LENGTH
 _TRIES = 100  # to append in a file to which others write, too
 _LOOK_BACK = 64 * 1024  # bytes read at a time to find the last newline
 # s: an append takes microseconds, or with `--fsync always` what a disk takes, for each who waits
@@ -257,7 +256,7 @@ class Transcript:
         end = self._mended_end()
         if self._committed is None:
             self._write(records, end)
-            self._left = end + len(records), _stamp_of_last(records)
+            self._left = end + len(records), tail.stamp_of_last(records)
             return end
         # Others may write, or cut, just before we do: it has to stand where we say that it does.
         for _ in range(_TRIES):
@@ -270,7 +269,7 @@ class Transcript:
             end = self._mended_end()
         else:
             raise OSError(errno.EBUSY, "others write to it all the time")
-        self._committed.stamped = max(self._committed.stamped, _stamp_of_last(records))
+        self._committed.stamped = max(self._committed.stamped, tail.stamp_of_last(records))
         self._committed.watermark = end + len(records)
         return end
 
@@ -333,16 +332,10 @@ class Transcript:
         return stamp if where == end else self._last_stamp(end)
 
     def _last_stamp(self, end: int) -> bytes:
-        """That of the last record before `end`; NULs, which are before any, if there is none."""
-        start = self._start_of_line(end - 1) if self._regular and end else 0
-        stamp = os.pread(self.fd, record.STAMP_LENGTH, start) if self._regular else b""
-        return stamp if record.is_stamp(stamp) else NO_STAMP
+        return tail.last_stamp(self.fd, end) if self._regular else tail.NO_STAMP
 
     def _mended_end(self) -> int:
-        """Where to append, once a dead writer's torn tail is gone. Call it under the lock.
-
-        Somebody else's file without a last newline keeps its line: it only gets the newline.
-        """
+        """Where to append, once a dead writer's torn tail is gone. Call it under the lock."""
         if not self._regular:
             return 0
         end = os.lseek(self.fd, 0, os.SEEK_END)
@@ -353,31 +346,10 @@ class Transcript:
                 self.mended += max(0, size - end)
                 self._told += [told] if told else []
             return end
-        if end == 0 or os.pread(self.fd, 1, end - 1) == b"\n":
-            return end
-        start = self._start_of_line(end)
-        if record.could_be_torn(os.pread(self.fd, record.STAMP_LENGTH, start)):
-            os.ftruncate(self.fd, start)
-            self.mended += end - start
-            return start
-        return end + os.write(self.fd, b"\n")
-
-    def _start_of_line(self, end: int) -> int:
-        """Where the line begins that ends there."""
-        start = end
-        while start > 0:
-            back = max(0, start - _LOOK_BACK)
-            newline = os.pread(self.fd, start - back, back).rfind(b"\n")
-            start = back + newline + 1
-            if newline >= 0:
-                break
-        return start
+        whole = tail.without_torn(self.fd, end)
+        self.mended += max(0, end - whole)
+        return whole
 
 
 def _nobody(_text: str) -> None:
     """Nobody is told."""
-
-
-def _stamp_of_last(records: bytes) -> bytes:
-    start = records.rfind(b"\n", 0, -1) + 1
-    return records[start : start + record.STAMP_LENGTH]

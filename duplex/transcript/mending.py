@@ -20,7 +20,7 @@ import os
 import re
 
 from duplex.system.errors import reason_of
-from duplex.transcript import record
+from duplex.transcript import record, tail
 from duplex.transcript.sanitize import is_safe, masked, too_long
 
 TYPE_CHECKING = False
@@ -66,8 +66,9 @@ def is_filling(line: bytes) -> bool:
 # Before a room runs:
 
 
-def mend(fd: int, path: str, start: int, end: int) -> str:
-    """Leave nothing but records between these offsets; what to tell, if anything was to be done."""
+def mend(fd: int, path: str, start: int, end: int, base: int = 0) -> str:
+    """Leave nothing but records between these places of a file that begins at the offset `base`;
+    what to tell, if anything was to be done."""
     with open(os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC), "r+b", 0) as file:
         mending = _Mending(file, start, end)
         at, in_line = start, False
@@ -84,7 +85,9 @@ def mend(fd: int, path: str, start: int, end: int) -> str:
         return ""
     where = keep(path, mending.foreign)
     lines = f"{mending.lines} lines" if mending.lines > 1 else "1 line"
-    return f"{path}: {lines} from offset {mending.first} on could not be sent as records{where}"
+    return (
+        f"{path}: {lines} from offset {base + mending.first} on could not be sent as records{where}"
+    )
 
 
 def is_known(found: os.stat_result, key: int) -> bool:
@@ -206,7 +209,8 @@ def restore(fd: int, path: str, size: int, committed: Committed) -> tuple[int, s
     """
     mark = committed.watermark
     if size < mark:
-        _fill(fd, size, committed)
+        fill(fd, size, mark, committed.lowest(), committed.stamped)
+        committed.first = mark
         told = f"{path} was cut to {size} bytes: what stood there is gone, the room goes on"
         return mark, f"{told} at offset {mark}"
     # A writer that died has left the whole of what it announced, or the beginning.
@@ -216,38 +220,41 @@ def restore(fd: int, path: str, size: int, committed: Committed) -> tuple[int, s
         stamp = os.pread(fd, record.STAMP_LENGTH, mark + last)
         committed.stamped = max(committed.stamped, stamp)
         committed.watermark = mark = whole
-    told = ""
     begun = mark < size < whole and record.could_be_torn(
         os.pread(fd, min(record.STAMP_LENGTH, size - mark), mark)
     )
-    if size > mark and not begun:
-        where = keep(path, os.pread(fd, min(KEPT, size - mark), mark))
-        told = f"somebody else has written {size - mark} bytes to {path}{where}"
-    if size > mark:
-        os.ftruncate(fd, mark)
-    return mark, told
+    if not begun:
+        return mark, cut_foreign(fd, path, mark)
+    os.ftruncate(fd, mark)
+    return mark, ""
 
 
-def _fill(fd: int, size: int, committed: Committed) -> None:
-    """Make the file as long as it was, so that offsets mean what they did.
+def cut_foreign(fd: int, path: str, length: int) -> str:
+    """Cut off what somebody else has written behind that many bytes; what to tell, if anything."""
+    size = os.fstat(fd).st_size
+    if size <= length:
+        return ""
+    where = keep(path, os.pread(fd, min(KEPT, size - length), length))
+    os.ftruncate(fd, length)
+    return f"somebody else has written {size - length} bytes to {path}{where}"
 
-    Events go where somebody may still read, and where the gap is small; the rest is a hole.
+
+def fill(fd: int, size: int, length: int, lowest: int, at: bytes) -> None:
+    """Make the file as long as it was, so that offsets mean what they did. Raises OSError.
+
+    Events, of the time `at`, go where somebody may still read, from the `lowest` place on, and
+    where the gap is small; the rest is a hole.
     """
-    start = size
-    while start and os.pread(fd, 1, start - 1) != b"\n":
-        block = os.pread(fd, min(start, 4096), max(0, start - 4096))
-        start = max(0, start - 4096) + block.rfind(b"\n") + 1
-    mark = committed.watermark
-    begin = max(start, min(committed.lowest(), mark - SHORTEST))
+    start = tail.start_of_line(fd, size)
+    begin = max(start, min(lowest, length - SHORTEST))
     if begin - start <= SPARSE:
         begin = start
     os.ftruncate(fd, start)
     if begin > start:
         os.ftruncate(fd, begin - 1)
         os.write(fd, b"\n")
-    for filling in events(mark - begin, committed.stamped):
+    for filling in events(length - begin, at):
         os.write(fd, filling)
-    committed.first = mark
 
 
 def keep_foreign(path: str, beyond: bytes) -> str:
