@@ -46,10 +46,11 @@ class Gone(TranscriptError):
 class Segment:
     """From offset `first` to `end`. Without a path it is only there while it is open."""
 
-    __slots__ = ("end", "fd", "first", "path", "writable")
+    __slots__ = ("end", "fd", "first", "inode", "path", "writable")
 
-    def __init__(self, first: int, end: int, path: str, fd: int = -1) -> None:
+    def __init__(self, first: int, end: int, path: str, fd: int = -1, inode: int = 0) -> None:
         self.first = first
+        self.inode = inode
         self.end = end
         self.path = path
         self.fd = fd
@@ -59,8 +60,8 @@ class Segment:
 class Place:
     """Where a room's newest segment begins, as FILE.key says; `known` if that says anything."""
 
-    def __init__(self, key: int) -> None:
-        words = os.pread(key, _PLACE_SIZE, _PLACE_AT).split()
+    def __init__(self, text: bytes) -> None:
+        words = text.split()
         self.known = len(words) == 4 and all(map(bytes.isdigit, words))
         numbers = map(int, words) if self.known else (0, 0, 0, 0)
         self.inode, self.base, self.next, self.first = numbers
@@ -71,6 +72,11 @@ class Place:
             return self.base if size else max(self.base, self.next)
         chain = without_place(named(path))
         return chain[-1].end if chain else 0
+
+
+def read_place(key: int) -> Place:
+    """Raises OSError."""
+    return Place(os.pread(key, _PLACE_SIZE, _PLACE_AT))
 
 
 def write_place(key: int, fd: int, base: int, following: int = 0, first: int = 0) -> None:
@@ -102,7 +108,7 @@ def _segment(path: str, first: int, owner: int) -> Segment | None:
         return None
     if not stat.S_ISREG(status.st_mode) or status.st_uid != owner:
         return None
-    return Segment(first, first + status.st_size, path)
+    return Segment(first, first + status.st_size, path, inode=status.st_ino)
 
 
 def unbroken(segments: Iterable[Segment], end: int) -> list[Segment]:
@@ -119,6 +125,22 @@ def without_place(segments: list[Segment]) -> list[Segment]:
     """The same where no key says where they end: one alone may be anything, unless it is at 0."""
     chain = unbroken(segments, segments[-1].end) if segments else []
     return chain if len(chain) > 1 or (chain and chain[0].first == 0) else []
+
+
+def before(path: str, fd: int) -> list[Segment]:
+    """For who only reads: the closed ones before the transcript at `path`, which is open at `fd`,
+    and that itself. The room may rotate it meanwhile. Raises OSError."""
+    found = os.fstat(fd)  # at first: where one begins that is not empty, is in the key already
+    try:
+        with open(f"{os.path.realpath(path)}.key", "rb", 0) as key:
+            place = read_place(key.fileno())
+    except OSError:  # a talk's, or put here without its key
+        place = Place(b"")
+    segments = named(path)
+    base = place.begin(path, found.st_size)
+    if closed := [one for one in segments if one.inode == found.st_ino]:  # just now
+        base = closed[0].first
+    return [*unbroken(segments, base), Segment(base, base, "", fd)]
 
 
 class Closed:

@@ -74,7 +74,7 @@ class Segments(Reader):
         if transcript.mended:
             self.tell(f"{path}: {transcript.mended} bytes of a torn record were cut back")
         try:
-            place = Place(key)
+            place = closed.read_place(key)
             self.base, self._first = place.begin(path, found.st_size), place.first
             closed.write_place(key, self.fd, self.base, first=self._first)
             if not shared and not mending.is_known(found, key):
@@ -95,7 +95,7 @@ class Segments(Reader):
         Raises TranscriptError.
         """
         try:
-            place = Place(self.key)
+            place = closed.read_place(self.key)
             self.base, self._first = place.base, place.first
             if os.fstat(self.fd).st_ino != place.inode:
                 self._find_newest(place)

@@ -1,8 +1,8 @@
-"""Transcripts as sources of blocks: whole lines, many at a time, with their offset in the file.
+"""Transcripts as sources of blocks: whole lines, many at a time, with their offset in it.
 
-Reads files and follows them as they grow, are replaced or are made. Knows lines by their newline
-only, neither records nor what is looked for. Memory is constant: a block is about BLOCK bytes,
-whatever is in the file.
+Reads files and follows them as they grow, are replaced or are made; of a room's, which may stand in
+several, the closed ones first (closed.py). Knows lines by their newline only, neither records nor
+what is looked for. Memory is constant: a block is about BLOCK bytes, whatever is in the file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from codecs import BOM_UTF8
 from contextlib import suppress
 
 from duplex.system.errors import DuplexError, reason_of
+from duplex.transcript import closed
+from duplex.transcript.closed import Segment
 from duplex.transcript.hole import first_record
 
 TYPE_CHECKING = False
@@ -32,7 +34,7 @@ class Unreadable(DuplexError):
 
 
 class Source:
-    """One file, read from its beginning, and then again whenever it has grown.
+    """One transcript, read from its beginning, and then again whenever it has grown.
 
     With `follow` it may be missing, and may be replaced: the old file is read to its end, then the
     new one from its start. inotify would need another dependency, and could not tell of a file
@@ -46,14 +48,17 @@ class Source:
         self._end: int | None = None  # of the range in hand
         self._follow = follow
         self._fd = -1
-        self._offset = 0  # of what is in _rest
+        self._later: list[Segment] = []  # to be read after that
+        self._begin = 0  # the offset of its first byte
+        self._offset = 0  # in it, of what is in _rest
         self._rest = b""  # the beginning of a line that is not whole yet
         self._before = b""  # the end of the whole lines that were read: what stands before _rest
         self._open()
 
     def close(self) -> None:
-        os.close(self._fd)
-        self._fd = -1
+        for fd in {self._fd, *(one.fd for one in self._later)} - {-1}:
+            os.close(fd)
+        self._fd, self._later = -1, []
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
         """(offset, whole lines) to the present end of the file.
@@ -67,25 +72,45 @@ class Source:
             yield from self._to_end()
         while not self._ranges:
             yield from self._to_end()
-            if not (self._follow and self._was_replaced()):
+            if self._later:
+                self._go_on()
+            elif not (self._follow and self._was_replaced()):
                 return
-            self._open()
-            if self._fd < 0:
-                return
+            else:
+                yield from self._to_end()  # what came since, and before it was replaced
+                self._open()
+                if self._fd < 0:
+                    return
 
     def _open(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self._offset, self._rest, self._before = -1, 0, b"", b""
+        """What is at the path now, and before it the closed segments that are not read yet."""
+        end = self._begin + self._offset
+        self.close()
         try:
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            os.read(self._fd, 0)  # a directory can be opened, but not read
-            self._skip_head()
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._later = [Segment(0, 0, "", fd)]
+            os.read(fd, 0)  # a directory can be opened, but not read
+            if not self._ranges:
+                *before, newest = closed.before(self.path, fd)
+                self._later = [*(one for one in before if one.first >= end), newest]
+            self._go_on()
         except FileNotFoundError as error:
             if not self._follow:
                 raise Unreadable(self.path, reason_of(error)) from None
         except OSError as error:
             raise Unreadable(self.path, reason_of(error)) from None
+
+    def _go_on(self) -> None:
+        """With the next one that is there. Raises OSError."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._offset, self._rest, self._before = -1, 0, b"", b""
+        while self._fd < 0 and self._later:
+            one = self._later.pop(0)
+            with suppress(FileNotFoundError):  # it is not kept any more, since just now
+                self._fd = one.fd if one.fd >= 0 else os.open(one.path, os.O_RDONLY | os.O_CLOEXEC)
+                self._begin = one.first
+                self._skip_head()
 
     def _skip_head(self) -> None:
         """What stands before the first line: an editor's byte order mark, or a hole.
@@ -115,10 +140,10 @@ class Source:
             self._offset, self._rest = offset + end, data[end:]
             self._before = (self._before + data[max(0, end - _REMEMBERED) : end])[-_REMEMBERED:]
             if end:
-                yield offset, data[:end]
+                yield self._begin + offset, data[:end]
         if self._rest and not self._follow:
             rest, self._rest = self._rest, b""
-            yield self._offset, rest
+            yield self._begin + self._offset, rest
 
     def _most(self) -> int:
         """How many bytes to read."""

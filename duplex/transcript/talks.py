@@ -9,9 +9,11 @@ room's own, is one, too.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import datetime
 from glob import glob
 
+from duplex.transcript.closed import before
 from duplex.transcript.record import HEAD
 from duplex.transcript.search import last_stamp
 from duplex.transcript.source import Source
@@ -122,7 +124,7 @@ def _is_other_side(talk: list[Part], part: Part) -> bool:
 
 def _talks_in(path: str) -> list[Part]:
     """The file's talks; what stands before the first `* connected …` is one, too."""
-    source = Source(path)
+    source = Source(path, ranges=[(0, None)])
     parts: list[Part] = []
     for offset, block in source.blocks():
         if not parts:
@@ -155,8 +157,13 @@ def _whole(path: str) -> Part:
         break
     source.close()
     with open(path, "rb") as file:
-        file.seek(max(0, os.path.getsize(path) - _TAIL))
-        part.last = last_stamp(file.read()) or part.last
+        names = [path, *(one.path for one in reversed(before(path, file.fileno())[:-1]))]
+    for name in names[:2]:  # the newest may have nothing yet
+        with suppress(FileNotFoundError), open(name, "rb") as file:
+            file.seek(max(0, os.path.getsize(name) - _TAIL))
+            if last := last_stamp(file.read()):
+                part.last = last
+                break
     return part
 
 
