@@ -245,6 +245,12 @@ class Closed:
             os.fdatasync(self._unsynced[0].fd)
             del self._unsynced[0]
 
+    def rest(self) -> None:
+        """Have none open that can be opened again: what is removed is given back to the disk then,
+        also while this process only waits."""
+        for segment in list(self._open):
+            self._close(segment)
+
     def close(self) -> None:
         for segment in self._all:
             self._close(segment)

@@ -22,14 +22,12 @@ from duplex.transcript.closed import Gone, Place, Segment
 from duplex.transcript.custody import Custody
 from duplex.transcript.hole import first_record
 from duplex.transcript.reader import Reader
-from duplex.transcript.retention import FOR_EVER, NEVER
+from duplex.transcript.retention import FOR_EVER, NEVER, Retention, Rotation
 from duplex.transcript.secret import open_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from duplex.transcript.retention import Retention, Rotation
 
 _TRIES = 100  # to append in a file to which others write, too
 _UNSURE = 1 << 20  # bytes at the end, in which others may have written since a hub was killed
@@ -95,6 +93,7 @@ class Segments(Reader):
         Raises TranscriptError.
         """
         try:
+            self._custody.give_permission()
             place = closed.read_place(self.key)
             self.base, self._first = place.base, place.first
             if os.fstat(self.fd).st_ino != place.inode:
@@ -137,6 +136,7 @@ class Segments(Reader):
                 latest = self._closed.at(self.base - 1)
                 stamp = tail.last_stamp(latest.fd, self.base - latest.first)
                 self._stamp = max(self._stamp, stamp)
+        self._closed.rest()
 
     # Appending
 

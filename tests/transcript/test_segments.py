@@ -15,6 +15,7 @@ import pytest
 from duplex.system.errors import TranscriptError, UsageError
 from duplex.transcript import closed
 from duplex.transcript.closed import Gone
+from duplex.transcript.flushing import Flushing
 from duplex.transcript.record import event, said
 from duplex.transcript.retention import (
     FOR_EVER,
@@ -219,6 +220,35 @@ def test_stamps_never_go_back_over_a_rotation_however_the_clock_does(
     assert len(files(path)) == 2
     room.segments.begin_another(f"{path}.{room.segments.base}")
     assert start().segments.stamp() == b"2999-01-01T00:00:00.000Z"
+
+
+def test_who_flushes_finds_what_was_begun_since(
+    path: Path, start: Callable[..., Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: set[int] = set()
+
+    def fdatasync(fd: int) -> None:
+        flushed.add(os.fstat(fd).st_ino)
+
+    room = start(rotate=SMALL)
+    forked = Segments(
+        room.segments.path, os.dup(room.segments.fd), room.segments.key, NEVER, FOR_EVER
+    )
+    flushing = Flushing(forked)
+    for number in range(60):
+        room.say(f"{number} {'x' * 50}")
+    with monkeypatch.context() as there:
+        there.setattr(os, "fdatasync", fdatasync)
+        flushing.flush()
+    written = {one.stat().st_ino for one in path.parent.iterdir() if one.suffix != ".key"}
+    assert flushed == written
+    flushed.clear()
+    room.say("more")
+    with monkeypatch.context() as there:
+        there.setattr(os, "fdatasync", fdatasync)
+        flushing.flush()
+    assert path.stat().st_ino in flushed
+    os.close(flushing._fd)
 
 
 # What is removed
