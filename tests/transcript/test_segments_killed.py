@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import array
 import os
+import pwd
 import random
+import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -41,6 +44,7 @@ class Server:
         self.segments = Segments.open(str(path), **options)
         self.said = 0  # lines that a hub has said to be there
         self.trouble = ""
+        self.become = 0  # a hub is this user
 
     def hub(self, work: Callable[[Segments, Callable[[int], None]], None]) -> None:
         """Let one work, in a process of its own, until it ends or is killed."""
@@ -89,6 +93,9 @@ class Server:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
             there.sendmsg([b"fd"], rights)
 
+        if self.become:
+            os.setgid(self.become)
+            os.setuid(self.become)
         self.segments.opened = opened
         self.segments.tell = lambda _text: None
         self.segments.resume()
@@ -299,3 +306,42 @@ def say_all_the_time(number: int, segments: Segments, done: Callable[[int], None
         done(number)
         if number % 10 == 0:
             segments.look()
+
+
+# Another user than who has opened it
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become somebody else")
+@pytest.mark.parametrize("owner", ["root", "nobody"])
+def test_a_hub_that_is_nobody_rotates_where_it_may_and_goes_on_where_not(
+    owner: str,
+) -> None:
+    place = Path(tempfile.mkdtemp())  # to which nobody can go
+    place.chmod(0o755)
+    nobody = pwd.getpwnam("nobody")
+    path = place / "t.log"
+    try:
+        server = Server(path, rotate=Rotation(size=1500))
+        for one in (path, Path(f"{path}.key"), *([place] if owner == "nobody" else [])):
+            os.chown(one, nobody.pw_uid, nobody.pw_gid)
+
+        def work(segments: Segments, done: Callable[[int], None]) -> None:
+            told: list[str] = []
+            segments.tell = told.append
+            for number in range(LINES):
+                say(segments, number)
+                segments.look()
+            done(count(segments))
+            assert told == (
+                [] if owner == "nobody" else [f"{path} cannot be rotated: Permission denied"]
+            )
+
+        server.become = nobody.pw_uid
+        server.hub(work)
+        assert server.wait() == 0, server.trouble
+        server.check()
+        assert server.said == LINES
+        server.end()
+        assert bool(list(place.glob("t.log.[0-9]*"))) == (owner == "nobody")
+    finally:
+        shutil.rmtree(place)
