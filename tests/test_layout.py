@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parent.parent / "duplex"
 LAYERS = (
     {"system"},
     {"transcript"},
-    {"channel"},
     {"protocol"},
+    {"channel"},
     {"room", "talk"},
     {"client", "terminal", "store"},
     {"cli"},
@@ -34,7 +34,6 @@ UPWARD = {
     ("terminal.room_view", "client.participant"),
     ("terminal.room_view", "client.resuming"),
     ("terminal.screen", "client.participant"),
-    ("transcript.search", "room.roster"),
 }
 CIRCLES: list[set[str]] = [
     {"system.errors", "system.stdio"},

@@ -41,13 +41,15 @@ from spake2 import SPAKE2_A, SPAKE2_B, SPAKEError
 from spake2.ed25519_basic import NotOnCurve
 
 from duplex.channel import base
+from duplex.protocol import messages, refusals
+from duplex.protocol.lines import text
 from duplex.transcript.sanitize import visible
 
 NAME = "encrypted, code"
 VERSION = b"duplex code 1"
-BANNER = b"! %b: only who knows the code comes in here: duplex connect --code HOST PORT\n" % VERSION
+BANNER = f"! {refusals.code_wanted(VERSION.decode())}\n".encode()
 HELLO = VERSION + b"\n"
-DIFFER = "the codes differ, or somebody is in between"
+DIFFER = refusals.CODES_DIFFER
 _WRONG = b"! %b\n" % DIFFER.encode()
 
 _MESSAGE = 33  # bytes of SPAKE2: the side, and a point
@@ -247,7 +249,7 @@ class Client(_Handshake):
         came = self._came
         if not came.startswith(BANNER):
             whole = b"\n" in came or len(came) > _BANNER_LIMIT
-            if not whole and came.startswith(b"! "[: len(came)]):
+            if not whole and came.startswith(messages.ANSWER[: len(came)]):
                 return b""  # if it is not the banner, it may say why
             raise base.HandshakeError(_what_answers(came))
         code, self._code = self._code, b""
@@ -299,13 +301,13 @@ def hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:
 
 def _what_answers(came: bytes) -> str:
     """What a first line is that is not the banner. It is not proved by anything: only told."""
-    if came.startswith(b"! duplex code "):
+    line = came[:_BANNER_LIMIT].partition(b"\n")[0]
+    if refusals.read_code_wanted(line):
         return "the other side speaks another version of --code"
-    if came.startswith(b"! welcome to room "):
+    if messages.read_welcome(line):
         return "this is a room without a code; to join it without: leave out --code"
-    if came.startswith(b"! "):
-        line = came[2:_BANNER_LIMIT].partition(b"\n")[0].decode("utf-8", "backslashreplace")
-        return f"refused: {visible(line.rstrip())}"
+    if line.startswith(messages.ANSWER):
+        return f"refused: {visible(text(line[len(messages.ANSWER) :]).rstrip())}"
     return "the other side does not ask for a code"
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 
 from duplex.channel.base import HandshakeError
+from duplex.protocol.refusals import speaks_no
 
 LONGEST = 8000  # bytes of a request line: what servers should take at least (RFC 9110, 4.1)
 _METHOD = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]{1,32}"  # a token (RFC 9110, 5.6.2), and no endless one
@@ -94,6 +95,10 @@ def answer_to(came: bytes, otherwise: bytes) -> bytes:
     return http_answer(came) if _REQUEST.match(came) else otherwise
 
 
+def _speaks_no(protocol: str) -> bytes:
+    return f"! {speaks_no(protocol)}\n".encode()
+
+
 def _has_no_sign(came: bytes) -> bool:
     """Whether it is a line in which there is none of what strangers say: looked at with nothing
     that a member would not touch anyway, for each page of memory is one a client."""
@@ -106,10 +111,10 @@ def _is_a_persons(came: bytes) -> bool:
         return True
     if came.startswith(_RECORD[: len(came)]):
         if _HELLO.match(came):
-            raise Stranger("TLS", b"! this port speaks no TLS\n")
+            raise Stranger("TLS", _speaks_no("TLS"))
         return len(came) >= _HELLO_LENGTH
     if _SSH.match(came):
-        raise Stranger("SSH", b"! this port speaks no SSH\n")
+        raise Stranger("SSH", _speaks_no("SSH"))
     if request := _REQUEST.match(came):
         raise Stranger(request[2].decode(), http_answer(request[0]))
     if _SMTP.match(came):

@@ -37,15 +37,14 @@ from duplex.channel.certificate import (
     server_context,
 )
 from duplex.channel.sniff import answer_to
+from duplex.protocol.refusals import SPEAKS_TLS
 from duplex.system.errors import UsageError
 
 __all__ = ["Client", "Receiver", "Sender", "Server"]
 __all__ += ["client_context", "fingerprint", "parse_pin", "server_context"]
 
 SERVER_NAME = "encrypted, TLS"
-PLAIN_REPLY = (
-    b"! this port speaks TLS: come with duplex connect --tls, openssl s_client or ncat --ssl\n"
-)
+PLAIN_REPLY = b"! %b\n" % SPEAKS_TLS.encode()
 NEW_KEYS = "the other side asked for new keys (a TLS {}), which a talk cannot give; connect again"
 CHUNK = 16 * 1024  # bytes a read: all that a record holds (RFC 8446, 5.1), so none is left half
 # Bytes that what was asked may leave unsent: refusals of renegotiation are 31 bytes each, and

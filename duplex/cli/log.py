@@ -10,6 +10,7 @@ import os
 import time
 
 from duplex.cli.pager import Output
+from duplex.protocol.nick import compared
 from duplex.system.errors import EXIT_OK, EXIT_SIGNAL, DuplexError, UsageError, say_status
 from duplex.transcript import talks
 from duplex.transcript.merge import Merge
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("cannot use --follow with --stats: --stats counts what is there now")
     since = b"" if options.since is None else parse_moment(options.since)
     until = b"" if options.until is None else parse_moment(options.until)
-    wanted = Matcher(since, until, options.nick, options.grep)
+    wanted = Matcher(since, until, options.nick, options.grep, compared)
     merges = _merges(options, wanted)
     output = Output(pager=os.isatty(1) and not options.follow)
     shower = _shower(options, output)

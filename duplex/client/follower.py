@@ -47,7 +47,7 @@ from duplex.channel.base import HandshakeError
 from duplex.client import relay
 from duplex.client.offset import Offset
 from duplex.client.ownership import Mine
-from duplex.protocol import messages
+from duplex.protocol import messages, refusals
 from duplex.system.errors import EXIT_OK, DuplexError, UnableToFork
 from duplex.system.process import seconds_left, wait
 from duplex.talk.receiver import Output, Receiving, Stopped
@@ -175,7 +175,7 @@ class Following(Receiving):
         for line in _lines(whole):
             at = self._offset.at
             ending = ending or self._read(self._receiver.lines(line))
-            if self._offset.at != at and not messages.PRIVATE.match(line):
+            if self._offset.at != at and not messages.NO_RECORD.match(line):
                 self._offset.at = at + len(line)
         return ending
 
@@ -197,11 +197,12 @@ class Following(Receiving):
         if greeting.startswith(start) and (end or len(greeting)) < GREETING_LIMIT:
             if not end:
                 return ""
-            if welcome := messages.WELCOME.fullmatch(greeting[:end]):
-                self._enter(*(_shown(welcome[part]) for part in ("count", "nick", "room")))
+            if welcome := messages.read_welcome(greeting[:end]):
+                room, nick, count = welcome
+                self._enter(count, visible(nick), visible(room))
                 return self._take_said(greeting[end:])
-            if not self._in_room and (refused := messages.REFUSED.fullmatch(greeting[:end])):
-                return f".refused {_shown(refused['why'])}"
+            if not self._in_room and (refused := refusals.read(greeting[:end])):
+                return f".refused {visible(refused)}"
         if self._in_room:
             first = plain.Receiver()
             line = (first.receive(greeting) + first.end(cut_off=True)).partition(b"\n")[0]
@@ -240,7 +241,7 @@ class Following(Receiving):
         if told:
             self._report.warn(told)
 
-    def _enter(self, count: str, nick: str, room: str) -> None:
+    def _enter(self, count: int, nick: str, room: str) -> None:
         self._greeting = None
         is_first, self._in_room = not self._in_room, True
         self._deadline = 0.0 if is_first else self._deadline
@@ -259,11 +260,11 @@ class Following(Receiving):
         The report of how it ended, or "" to go on.
         """
         done = 0
-        for match in messages.PRIVATE.finditer(lines):
+        for match in messages.NO_RECORD.finditer(lines):
             if match.start() > done:
                 self._on_records(lines[done : match.start()])
-            at = messages.AT.fullmatch(match[0]) if self._let_in else None
-            if at and not self._is_at(int(at["offset"])):
+            at = messages.read_at(match[0]) if self._let_in else None
+            if at and not self._is_at(at[0]):
                 return ".lost the room and this side count differently"
             self._on_private(match[0])
             done = match.end()
@@ -313,44 +314,46 @@ class Following(Receiving):
         self._offset.at += len(records)
 
     def _on_private(self, line: bytes) -> None:
-        joined = messages.JOINED.fullmatch(line)
+        joined = messages.read_joined(line)
         if joined and not self._let_in:  # once in a connection
-            self._on_joined(joined)
+            self._on_joined(*joined)
             return
-        if refused := messages.NOT_RESUMED.fullmatch(line):
+        refused = messages.read_not_resumed(line)
+        if refused is not None:
             self._may_resume = False
-            self._report.tell(f".anew {refused['reason'].decode()}")
+            self._report.tell(f".anew {refused}")
             return
-        if messages.NOT_NUMBERED.fullmatch(line):
+        unknown = messages.read_no_command(line)
+        if unknown == "numbers":
             return  # a room of before 0.2
-        _, _, answer = messages.taken_apart(line)
-        if renamed := messages.RENAMED.fullmatch(answer):
-            if renamed["key"]:
-                self._report.tell(f".renamed {renamed['nick'].decode()} {renamed['key'].decode()}")
+        _, _, answer = messages.read_answer(line)
+        numbered = messages.read_numbered_from(line) is not None
+        if renamed := messages.read_renamed(answer):
+            nick, key = renamed
+            if key:
+                self._report.tell(f".renamed {nick} {key}")
             # the key is nobody's business
-            without = f"! {messages.renamed(renamed['nick'].decode(), '')}\n".encode()
+            without = f"! {messages.renamed(nick, '')}\n".encode()
             line, answer = line.removesuffix(answer[len(messages.ANSWER) :]), without
             line += without[len(messages.ANSWER) :]
-        elif messages.TOO_LATE.fullmatch(line) and not self._let_in:
+        elif unknown in ("join", "resume") and not self._let_in:
             self._report.tell(".late")
-        elif kicked := messages.KICKED.fullmatch(answer):
+        elif by := messages.read_kicked(answer):
             self._over = True
-            self._report.tell(f".over {kicked['what'].decode()}")
-        elif messages.NUMBERED_FROM.fullmatch(line):
+            self._report.tell(f".over {messages.kicked(by)}")
+        elif numbered:
             self._offset.is_told = True
         self._tell_parent(b"~", line)
-        is_for_us = messages.AT.fullmatch(line) or messages.NUMBERED_FROM.fullmatch(line)
-        if self._to_stdout and not is_for_us:
+        if self._to_stdout and not numbered and not messages.read_at(line):
             self._write(self._to_stdout, answer)
 
-    def _on_joined(self, joined: re.Match[bytes]) -> None:
-        nick, key, room = (joined[part].decode() for part in ("nick", "key", "room"))
-        self._offset.begin(int(joined["offset"]))
-        self._before = int(joined["end"])
-        self._mine.joined(joined["nick"], self._before, resumed=self._may_resume)
+    def _on_joined(self, room: str, nick: str, key: str, start: int, end: int, count: int) -> None:
+        self._offset.begin(start)
+        self._before = end
+        self._mine.joined(nick.encode(), end, resumed=self._may_resume)
         self._may_resume = self._let_in = True
         self._deadline = 0.0
-        self._report.tell(f".joined {nick} {key} {int(joined['count'])} {room}")
+        self._report.tell(f".joined {nick} {key} {count} {room}")
         if self._again:
             self._again.succeeded()
         if self._offset.at == self._before:
@@ -419,8 +422,3 @@ class Following(Receiving):
 def _lines(whole: bytes) -> list[bytes]:
     """Parted at newlines alone."""
     return [line + b"\n" for line in whole.split(b"\n")[:-1]]
-
-
-def _shown(word: bytes) -> str:
-    """A part of a greeting's line, which has not come through the boundary."""
-    return visible(word.decode("utf-8", "backslashreplace"))

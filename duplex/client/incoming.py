@@ -9,17 +9,8 @@ from __future__ import annotations
 import re
 
 from duplex.client.tracker import Company
+from duplex.protocol import events, messages
 from duplex.protocol.commands import WHO
-from duplex.protocol.messages import (
-    AT,
-    HERE,
-    HERE_TOO,
-    IS_RENAMED,
-    NO_ANSWER,
-    NOT_RECORDED,
-    NUMBERED_FROM,
-    taken_apart,
-)
 from duplex.transcript.record import parse
 
 TYPE_CHECKING = False
@@ -68,56 +59,57 @@ class Heard:
             self._refused(self._outbox.recorded(parts.text))
         else:
             self.company.note(parts)
-            self._refused(self._outbox.renamed(parts.text.rpartition(b" is now ")[2].decode()))
+            event = events.read(parts.text)
+            self._refused(self._outbox.renamed(event[2] if event else ""))
 
     def private(self, line: bytes) -> bool:
         """A line for us alone. Whether it is to be shown."""
-        if line.startswith(b"-"):
+        if messages.read_private(line):
             self.calls = True
             return True
-        if at := AT.fullmatch(line):
-            if at["first"]:
-                first, last = int(at["first"]), int(at["last"] or at["first"])
-                self._refused(self._outbox.expect(first, last))
+        if at := messages.read_at(line):
+            _, first, count = at
+            if first:
+                self._refused(self._outbox.expect(first, first + count - 1))
             return False
-        if start := NUMBERED_FROM.fullmatch(line):
-            self._outbox.numbered_from(int(start["line"]))
+        start = messages.read_numbered_from(line)
+        if start is not None:
+            self._outbox.numbered_from(start)
             return False
-        number, more, answer = taken_apart(line)
-        here, too = HERE.match(answer), HERE_TOO.match(answer)
+        number, more, answer = messages.read_answer(line)
+        here = messages.read_here(answer)
         if here:
-            self.company.are(int(here["count"]), here["nicks"].decode())
-        elif too:
-            self.company.are_too(too["nicks"].decode())
+            self.company.are(*here)
         if number:
             return self._answered(number, more, answer)
         if self._outbox.is_numbered:
             return True  # it answers none of our lines
-        return self._answered_without_number(answer, here, too)
+        return self._answered_without_number(answer, here)
 
     def _answered(self, number: int, more: bool, answer: bytes) -> bool:
         """The line of that number is, once there is no `more`. Whether that is to be shown."""
         line = self._outbox.find(number)
         # A change of nick is waited for: its record is on its way, or has come.
-        if line and not more and not (line.renames and IS_RENAMED.fullmatch(answer)):
+        if line and not more and not (line.renames and messages.read_renamed(answer)):
             self._outbox.done(number)
-        if line and not line.private and NOT_RECORDED.match(answer):
+        if line and not line.private and messages.read_not_recorded(answer):
             self._refused([line])
         return not (line and line.ours)
 
     def _answered_without_number(
-        self, answer: bytes, here: re.Match[bytes] | None, too: re.Match[bytes] | None
+        self, answer: bytes, here: tuple[int | None, list[str]] | None
     ) -> bool:
         """By a room of before 0.2: which line it answers is guessed. Whether it is to be shown."""
-        if NOT_RECORDED.match(answer):
+        if messages.read_not_recorded(answer):
             self._refused(self._outbox.refused())
         elif here:
-            self._unnamed, self._asked = int(here["count"]) * self._asked, 0
-            self._outbox.answered()
-        elif not too and not NO_ANSWER.match(answer):
-            self._outbox.answered()
-        if found := here or too:
+            count, nicks = here
+            if count is not None:
+                self._unnamed, self._asked = count * self._asked, 0
+                self._outbox.answered()
             hidden = self._unnamed > 0
-            self._unnamed -= found["nicks"].count(b", ") + 1
+            self._unnamed -= max(1, len(nicks))
             return not hidden
+        elif not messages.answers_nothing(answer):
+            self._outbox.answered()
         return True

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LIMIT = 1 << 20  # bytes of lines, beyond which nothing more is to be read from the user
-_RENAME = "nick"
 _NEVER = 1 << 62
 
 
@@ -45,7 +44,7 @@ class Line:
         self.wire = wire  # as it goes to the room, newline included
         self.number = 0  # in this connection; 0 while it is not sent, or was in another
         self.ours = False  # asked by this program, and not by who sits here
-        self.wanted = argument.decode(errors="replace") if command == _RENAME else ""
+        self.wanted = argument.decode(errors="replace") if command == commands.RENAME else ""
         self.text = argument if not command else None  # of its record; None: there will be none
 
     @property

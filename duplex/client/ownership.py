@@ -17,12 +17,14 @@ from __future__ import annotations
 import re
 from collections import deque
 
+from duplex.protocol import events
+from duplex.transcript.record import parse
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REMEMBERED = 100  # times that one has come back, in a transcript that is not read up to there yet
-_CLOSED = re.compile(rb"^\S{24} \* (the room closed.*)\n\Z", re.MULTILINE)
 
 
 class Mine:
@@ -70,8 +72,7 @@ class Mine:
             else:
                 yield from self._after_since(part, at)
             at += len(part)
-            found = _CLOSED.search(part[-_TAIL:]) if at > self._end else None
-            self.closed = found[1].decode() if found else ""
+            self.closed = _closes(part) if at > self._end else ""
 
     def _after_since(self, records: bytes, at: int) -> Iterator[tuple[bool, bytes]]:
         done = 0
@@ -101,14 +102,16 @@ class Mine:
             self._search = _search_for(nick)
 
 
-_TAIL = 8192  # bytes that hold the last record, if that is the one of a room that closed
+def _closes(records: bytes) -> str:
+    """The last of them, if it is that the room closed."""
+    last = parse(records[records.rfind(b"\n", 0, -1) + 1 :])
+    event = events.read(last.text) if last and last.nick is None else None
+    return events.closed(event[2]) if event and event[0] == events.CLOSED else ""
 
 
 def _search_for(nick: bytes) -> re.Pattern[bytes]:
     """Finds what `nick` said, its change to a new one, and somebody else's taking it."""
-    name = re.escape(nick)
+    said, changes, taken = re.escape(nick), events.changing(nick), events.taking(nick)
     return re.compile(
-        rb"^\S{24} (?:<%b> .*|\* %b is now (?P<new>\S{1,128})"
-        rb"|\* (?P<taken>%b entered the room .*|%b is back .*|\S+ is now %b))\n" % ((name,) * 5),
-        re.MULTILINE,
+        rb"^\S{24} (?:<%b> .*|\* %b|\* (?P<taken>%b))\n" % (said, changes, taken), re.MULTILINE
     )

@@ -15,7 +15,8 @@ import time
 
 from duplex.client.outbox import Disagreement
 from duplex.client.resuming import AWAY, LIVE, Resuming
-from duplex.protocol.messages import taken_apart
+from duplex.protocol import commands
+from duplex.protocol.messages import read_answer
 from duplex.system.errors import EXIT_FAILURE, EXIT_OK
 from duplex.talk import words
 from duplex.talk.ending import Ending
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _QUIT = re.compile(rb"^(?P<word>quit|" + words.ROOM_QUIT + rb")\n", re.MULTILINE)
 _BYE = re.compile(_QUIT.pattern + rb"|^bye\n", re.MULTILINE)  # for who types it
-_SLASH = re.compile(rb"^/", re.MULTILINE)
 
 
 class Joined(Resuming):
@@ -59,7 +59,7 @@ class Joined(Resuming):
 
     def say_text(self, lines: bytes) -> None:
         if self.in_room and self.sending:
-            self._say_lines(_SLASH.sub(b"//", self._boundary.feed(lines)), as_text=True)
+            self._say_lines(commands.as_text(self._boundary.feed(lines)), as_text=True)
         else:
             super().say_text(lines)
 
@@ -79,7 +79,7 @@ class Joined(Resuming):
         """Whole lines of safe text; `as_text`: in which no line means anything."""
         ends, rest = None, b""
         if self._verbatim and not as_text:
-            lines = _SLASH.sub(b"//", lines)  # no line of a file is a command
+            lines = commands.as_text(lines)  # no line of a file is a command
         elif not as_text and (ends := (_BYE if self.by_hand else _QUIT).search(lines)):
             said = ends.start() if ends["word"] else ends.end()
             lines, rest = lines[:said], lines[ends.end() :] + self._boundary.end()
@@ -125,7 +125,7 @@ class Joined(Resuming):
     def _on_line(self, line: bytes) -> bytes:
         kind, rest = line[:1], line[1:]
         if kind == b"~":
-            shown = taken_apart(rest)[2] if self.heard.private(rest) else b""
+            shown = read_answer(rest)[2] if self.heard.private(rest) else b""
         elif kind == b"=":
             shown = rest
             try:

@@ -19,7 +19,7 @@ from duplex.channel import plain
 from duplex.client.calling import Calling
 from duplex.client.incoming import Heard
 from duplex.client.outbox import Outbox
-from duplex.protocol import commands
+from duplex.protocol import commands, events, messages
 from duplex.system.errors import EXIT_FAILURE, EXIT_OK
 from duplex.system.tcp import Pulse
 from duplex.talk.ending import Ending
@@ -123,8 +123,8 @@ class Resuming(Calling):
         if self._was_away:
             self.tell(f"connected again, as {nick}")
         else:
-            are = "is" if count == "1" else "are"
-            self.tell(f"this is room {self.room}, and you are {nick}; {count} {are} here")
+            here = messages.are_here(int(count))
+            self.tell(f"this is room {self.room}, and you are {nick}; {here}")
         self._was_away = False
         self._told_reason = ""
         if self._on_screen:
@@ -180,7 +180,8 @@ class Resuming(Calling):
         self.presence = AWAY
         if self._over or self.ending or not self._again:
             self._hearing = False
-            status = EXIT_OK if self._over.startswith("the room closed") else EXIT_FAILURE
+            event = events.read(self._over.encode())
+            status = EXIT_OK if event and event[0] == events.CLOSED else EXIT_FAILURE
             self._end(Ending(status, self._over or f"connection lost: {reason}"))
             return
         if reason != self._told_reason:

@@ -6,21 +6,18 @@ who speaks. Pure computation; knows no socket and no terminal.
 
 from __future__ import annotations
 
-import re
-
+from duplex.protocol import events
 from duplex.transcript.record import NICK_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from duplex.transcript.record import Record
 
 # Nicks that are remembered, and none that is longer than a nick can be: so no room can fill the
 # memory with them.
 KNOWN = 10_000
-_EVENT = re.compile(
-    r"(?P<nick>\S+) (?:(?P<came>entered the room|is back) \(.*|is now (?P<new>\S+)"
-    r"|left|was dropped \(.*|was kicked by .*)"
-)
 
 
 class Company:
@@ -33,15 +30,12 @@ class Company:
     def __len__(self) -> int:
         return len(self.nicks) + self._others
 
-    def are(self, count: int, nicks: str = "") -> None:
-        """The room says how many are here, and who the first of them are."""
-        self.nicks = set()
-        self._others = count
-        self.are_too(nicks)
-
-    def are_too(self, nicks: str) -> None:
-        """And who else."""
-        for nick in nicks.split(", ") if nicks else ():
+    def are(self, count: int | None, nicks: Iterable[str] = ()) -> None:
+        """The room says how many are here, and who the first of them are; or (None) who else."""
+        if count is not None:
+            self.nicks = set()
+            self._others = count
+        for nick in nicks:
             self._is_here(nick)
 
     @property
@@ -52,16 +46,20 @@ class Company:
         """What a record, made now, tells."""
         if record.nick is not None:
             self._is_here(record.nick.decode())
-        elif event := _EVENT.fullmatch(record.text.decode()):
-            nick = event["nick"]
-            if event["came"]:
-                self._others += nick not in self.nicks
-                self._is_here(nick)
-            else:
+        elif event := events.read(record.text):
+            kind, nick, detail = event
+            if kind == events.ALL_DROPPED:
+                self.are(0)
+            elif kind in (events.ENTERED, events.BACK):
+                self._comes(nick)
+            elif kind != events.CLOSED:
                 self._is_gone(nick)
-                if new := event["new"]:
-                    self._others += new not in self.nicks
-                    self._is_here(new)
+                if kind == events.RENAMED:
+                    self._comes(detail)
+
+    def _comes(self, nick: str) -> None:
+        self._others += nick not in self.nicks
+        self._is_here(nick)
 
     def _is_gone(self, nick: str) -> None:
         if nick in self.nicks:

@@ -6,9 +6,13 @@ both read a line alike. Pure computation on safe text; knows no socket and no tr
 
 from __future__ import annotations
 
+import re
+
 # What a client says that wants more than nc does; how the room answers stands in messages.py.
 NUMBERS = "/numbers"  # to be told which of its lines each answer answers
 WHO = "/who"
+RENAME = "nick"  # as `split` gives it
+REQUESTS = (b"/join ", b"/resume ")  # what lets a client in as more than a guest
 
 
 def join(nick: str) -> str:
@@ -17,6 +21,14 @@ def join(nick: str) -> str:
 
 def resume(nick: str, key: str, offset: int) -> str:
     return f"/resume {nick} {key} {offset}"
+
+
+def read_resume(argument: str) -> tuple[str, str, int] | None:
+    """What `split` finds behind the command; an offset has 18 digits at most."""
+    words = argument.split()
+    if len(words) != 3 or not words[2].isdecimal() or len(words[2]) > 18:
+        return None
+    return words[0], words[1], int(words[2])
 
 
 HELP = (
@@ -35,7 +47,19 @@ HELP_OPERATOR = (
     "/bans: which addresses are refused",
     "/close [WHY]: end the room",
 )
+_SLASH = re.compile(rb"^/", re.MULTILINE)
 ACTION = b"* "  # an action is something said, so that nobody can forge an event by it
+
+
+def names(*, operator: bool) -> list[str]:
+    """Of all commands that somebody may type: "/who"."""
+    helps = (*HELP, *HELP_OPERATOR) if operator else HELP
+    return [line.partition(":")[0].split()[0] for line in helps]
+
+
+def as_text(lines: bytes) -> bytes:
+    """Whole lines that say just this, whatever they begin with."""
+    return _SLASH.sub(b"//", lines)
 
 
 def split(line: bytes) -> tuple[str, bytes]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from duplex.protocol import messages
 from duplex.protocol.commands import HELP, HELP_OPERATOR, split
+from duplex.protocol.nick import HOST, NickError, Taken, free_nick, same_nick
 from duplex.room import page
-from duplex.room.join import free_nick
 from duplex.room.late import rename
-from duplex.room.roster import HOST, NickError, Taken, Undeliverable, same_nick
+from duplex.room.roster import Undeliverable
 from duplex.system.errors import TranscriptError, reason_of
 
 TYPE_CHECKING = False
@@ -75,7 +75,7 @@ def _order(member: Member, name: str, argument: str) -> None:
     if order:
         order(member, argument)
     else:
-        member.answer(f"there is no command /{name.strip('/')}; /help lists them, //… says /…")
+        member.answer(messages.no_command(name.strip("/")))
 
 
 def _help(member: Member, _argument: str) -> None:
@@ -100,7 +100,7 @@ def _nick(member: Member, wanted: str) -> None:
     except (NickError, Taken) as error:
         member.answer(str(error))
     except OSError as error:
-        member.answer(f"not done: {reason_of(error)}")
+        member.answer(messages.not_done(reason_of(error)))
     except TranscriptError as error:
         member.answer(messages.not_recorded(error.reason))
     else:
@@ -126,7 +126,7 @@ def _msg(member: Member, argument: str) -> None:
     if not nick or not text.strip():
         member.answer("/msg takes NICK TEXT")
         return
-    _send(member, nick, f"--{member.nick}- {text}", f"you told {nick}: {text}")
+    _send(member, nick, f"-{messages.private(member.nick, text)}", messages.you_told(nick, text))
 
 
 def _send(member: Member, nick: str, letter: str, done: str) -> None:

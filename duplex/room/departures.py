@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 
-from duplex.room import page, roster
+from duplex.protocol import events, requests
+from duplex.protocol.nick import HOST
+from duplex.room import page
 from duplex.system.errors import Locked, TranscriptError
 from duplex.system.process import how_it_ended
 from duplex.transcript import record
@@ -24,8 +26,6 @@ TRY_AGAIN = 1.0  # s until an event is recorded that could not be
 # s between two tries to get the lock: at first it is somebody's who will be done at once
 TRY_LOCK, TRY_LOCK_LATER = 0.005, 0.1
 PATIENCE = 2.0  # s of them until the operator is told
-
-NOT_BACK = "was dropped (its client came back, and is somebody else)"
 
 
 class Departures:
@@ -62,20 +62,20 @@ class Departures:
         """A member has ended: record it, and clear its seat, so that its nicks are free."""
         was_here = seat.state == page.HERE and not closing
         heir = self._heir(seat) if was_here and seat.ending == page.TAKEN_OVER else None
-        event = how_it_left(seat, status) if was_here and seat.nick != roster.HOST else ""
+        event = how_it_left(seat, status) if was_here and seat.nick != HOST else ""
         kept = self._kept.pop(seat.pid, None)
-        events = [f"{seat.nick} {event}"] if event and not heir else []
+        told = [events.left(seat.nick, event)] if event and not heir else []
         if kept and (seat.state != page.HERE or seat.claims) and not closing:
-            events.append(f"{kept[0]} {NOT_BACK}")
+            told.append(events.left(kept[0], events.NOT_BACK))
             self._leaving.append(kept[1])
-        if events:  # free only once they are recorded: who comes back with it is recorded after
-            self.unrecorded += events
+        if told:  # free only once they are recorded: who comes back with it is recorded after
+            self.unrecorded += told
             self._leaving += self._room.roster.leaves(seat.holds_0, seat.holds_1)
         elif heir:
             for one in self._room.roster.leaves(heir.wants):
                 self._kept[heir.pid], heir.inherits = (seat.nick, one), 1
         seat.clear()
-        if was_here or events:
+        if was_here or told:
             self.record()
 
     def _heir(self, seat: Seat) -> Seat | None:
@@ -102,8 +102,8 @@ class Departures:
             with room.transcript:
                 if self.unrecorded:
                     at = room.transcript.stamp()
-                    events = (record.event(event, at) for event in self.unrecorded)
-                    room.transcript.write(b"".join(events))
+                    records = (record.event(event, at) for event in self.unrecorded)
+                    room.transcript.write(b"".join(records))
                 room.page.here = len(room.page.taken())
                 if self._closes:
                     room.page.close_room()  # under the lock: nothing comes after its end
@@ -142,11 +142,10 @@ class Departures:
 def how_it_left(seat: Seat, status: int) -> str:
     """The end of the event that tells why; "" for none."""
     if seat.ending == page.LEFT:
-        return "left"
-    if seat.ending == page.LOST:
-        return f"was dropped ({seat.reason})"
+        return events.ending(requests.LEFT, "")
     if seat.ending == page.KICKED:
-        return f"was kicked by {seat.reason}"
+        return events.ending(requests.KICKED, seat.reason)
     if seat.ending == page.TAKEN_OVER:
-        return NOT_BACK  # unless it is told instead that it is
-    return f"was dropped (its process {how_it_ended(status)})"
+        return events.NOT_BACK  # unless it is told instead that it is
+    how = seat.reason if seat.ending == page.LOST else f"its process {how_it_ended(status)}"
+    return events.ending(requests.LOST, how)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+from duplex.protocol import refusals
 from duplex.room.guesses import Guesses
 from duplex.room.pace import Pace
 from duplex.room.page import FREE, SHAKING
@@ -53,17 +54,17 @@ class Gate:
         through here has few objects and no calls.
         """
         if ip in self.banned or (":" in ip and not self.banned.isdisjoint(names(ip))):
-            return "your address is banned"
+            return refusals.BANNED
         source = source_of(ip) if ":" in ip else ip
         if source in self._guesses.of and (seconds := self._guesses.seconds_to_wait(source)):
-            return f"wrong codes came from your address: wait {math.ceil(seconds)} s"
+            return refusals.wrong_codes(math.ceil(seconds))
         if self._count >= self._max_members:
-            return f"the room is full: {self._max_members} are here (--max-members)"
+            return refusals.full(self._max_members)
         if self._max_per_address:
             if self._here[source] >= self._max_per_address:
-                return f"{self._max_per_address} are here from your address (--max-per-address)"
+                return refusals.crowded(self._max_per_address)
             if source in self._pace.full_at and self._pace.is_too_fast(source):
-                return "your address comes too often: wait a few seconds (--max-per-address)"
+                return refusals.TOO_OFTEN
         if self._startups:
             return self._too_many_unfinished(source, self._startups)
         return ""
@@ -78,9 +79,9 @@ class Gate:
                 del self._unfinished[index]
         from_source = list(self._unfinished.values()).count(source)
         if from_source and self._guesses.count(source):
-            return "wrong codes came from your address: one connection at a time"
+            return refusals.ONE_AT_A_TIME
         if startups.drops(len(self._unfinished), from_source):
-            return "too many are on their way in: try again in a moment"
+            return refusals.TOO_MANY
         return ""
 
     def come(self, ip: str, index: int) -> None:

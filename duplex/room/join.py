@@ -14,11 +14,11 @@ import time
 from contextlib import suppress
 
 from duplex.channel.handshake import FIRST_LINE
-from duplex.protocol import messages
-from duplex.protocol.commands import NUMBERS
-from duplex.protocol.lookalikes import look, why_not
+from duplex.protocol import events, messages, refusals
+from duplex.protocol.commands import NUMBERS, REQUESTS, read_resume
+from duplex.protocol.nick import HOST, NickError, Taken, free_nick, guest, numbered, same_nick
 from duplex.room import page
-from duplex.room.roster import HOST, NickError, Taken, new_session, prepare_nick, same_nick
+from duplex.room.roster import new_session
 from duplex.system.errors import TranscriptError
 from duplex.system.tcp import round_trip
 from duplex.transcript import record
@@ -33,9 +33,8 @@ MOMENT, ROUND_TRIPS = 0.5, 4  # s, and round trips besides
 OPERATORS_MOMENT = 60.0  # s: it always asks, and has its screen to load before
 ASKING = 1.0  # s for an earlier connection's member to end when it is told to, before it is killed
 TAKING_OVER = 5.0  # s in all until its nick has to be free
-REQUESTS = 20  # in vain: they cost nothing of the rate, and no client has so many keys
+VAIN_LIMIT = 20  # requests in vain: they cost nothing of the rate, and no client has so many keys
 LOOK_EVERY = 0.005  # s between two looks whether it is
-_REQUESTS = (b"/join ", b"/resume ")
 
 
 class NotResumed(Exception):
@@ -72,7 +71,7 @@ class Arrival:
         for number, line in zip(numbers, lines.split(b"\n"), strict=False):
             if line == NUMBERS.encode():
                 self._member.number_answers()
-            elif line.startswith(_REQUESTS) and not self._request:
+            elif line.startswith(REQUESTS) and not self._request:
                 self._request = line
             else:
                 continue
@@ -112,7 +111,7 @@ class Arrival:
             return
         while True:
             try:
-                self._take(f"guest-{self._number}")
+                self._take(guest(self._number))
             except Taken:  # somebody has chosen to be called so
                 self._number += 1
             else:
@@ -145,13 +144,13 @@ class Arrival:
             if command == "join":
                 self._join(rest.strip())
             else:
-                self._resume(rest.split())
+                self._resume(read_resume(rest))
         except NotResumed as error:
             self._member.seat.claims = 0
             self._member.notice(messages.not_resumed(error))
             self._refused += 1
-            if self._refused == REQUESTS:
-                self._member.notice("you have asked too often; come back later")
+            if self._refused == VAIN_LIMIT:
+                self._member.notice(refusals.ASKED_TOO_OFTEN)
                 self._member.leave(page.LEFT, "", 1)
             self._begin_moment()
 
@@ -170,29 +169,28 @@ class Arrival:
             return
         number, why = 1, ""
         while True:
-            ending = str(number) if number > 1 else ""
             try:
-                self._take(free_nick(nick[: NICK_ROOM - len(ending)] + ending))
+                self._take(numbered(nick, number))
             except Taken as error:
                 why = why or str(error)
                 number += 1
             else:
                 break
         if why:
-            self._member.notice(f"{why}, so you are {self._member.nick}")
+            self._member.notice(messages.so_you_are(why, self._member.nick))
 
     def _enter(self, echo: bool) -> None:
         member = self._member
-        offset = self._record(f"{member.nick} entered the room ({member.seat.address})")
+        offset = self._record(events.entered(member.nick, member.seat.address))
         if offset is not None:
             start = member.transcript.back(self._room.history, offset)
             self._begin(start, offset, echo)
 
-    def _resume(self, words: list[str]) -> None:
+    def _resume(self, words: tuple[str, str, int] | None) -> None:
         member, room = self._member, self._room
-        if len(words) != 3 or not words[2].isdecimal() or len(words[2]) > 18:
+        if words is None:
             raise NotResumed("/resume takes NICK KEY OFFSET")
-        nick, key, start = words[0], words[1], int(words[2])
+        nick, key, start = words
         try:
             session = room.keys.session(nick, key)
         except NickError:
@@ -204,7 +202,7 @@ class Arrival:
         self._take_over(nick, session)
         self._member.seat.claims = 0
         self.session = session
-        offset = self._record(f"{member.nick} is back ({member.seat.address})")
+        offset = self._record(events.back(member.nick, member.seat.address))
         if offset is not None:
             self._begin(start, offset, echo=True)
 
@@ -278,7 +276,7 @@ class Arrival:
                 member.seat.state = page.HERE
                 room.page.here += 1
         except TranscriptError as error:
-            member.notice(f"{error}; come back later")
+            member.notice(refusals.no_transcript(error.reason))
             member.leave(page.LEFT, "", 1)
             return None
         room.tell_log(text)
@@ -302,18 +300,3 @@ class Arrival:
     def _count(self) -> int:
         """How many are here."""
         return self._room.page.here
-
-
-NICK_ROOM = 28  # characters of a nick that gets a number
-
-
-def free_nick(text: str) -> str:
-    """`text` as a nick that anybody may take. Raises NickError."""
-    nick = prepare_nick(text)
-    if same_nick(nick) == HOST:
-        raise NickError(f"{HOST} is who keeps this room")
-    if why := why_not(nick):
-        raise NickError(f"{text!r} cannot be a nick: {why}")
-    if look(nick) == HOST:
-        raise NickError(f"{nick} looks like {HOST}, who keeps this room")
-    return nick

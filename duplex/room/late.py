@@ -12,10 +12,11 @@ Runs in the member, as a command. Everything that join.py says holds here, too.
 
 from __future__ import annotations
 
-from duplex.protocol import messages
+from duplex.protocol import events, messages, refusals
+from duplex.protocol.commands import read_resume
+from duplex.protocol.nick import NickError, Taken, free_nick, numbered, same_nick
 from duplex.room import page
-from duplex.room.join import NICK_ROOM, Arrival, NotResumed, free_nick
-from duplex.room.roster import NickError, Taken, same_nick
+from duplex.room.join import Arrival, NotResumed
 from duplex.system.errors import TranscriptError
 from duplex.transcript import record
 
@@ -57,7 +58,7 @@ class Late(Arrival):
             self._member.answer("you have joined already")
             return
         try:
-            self._resume(argument.split())
+            self._resume(read_resume(argument))
         except NotResumed as error:
             self._member.seat.claims = 0
             self._member.notice(messages.not_resumed(error))
@@ -66,8 +67,7 @@ class Late(Arrival):
         """Take it, or it with the first number that is free behind it, and record that."""
         number = 1
         while True:
-            ending = str(number) if number > 1 else ""
-            nick = free_nick(wanted[: NICK_ROOM - len(ending)] + ending) if ending else wanted
+            nick = numbered(wanted, number)
             try:
                 if nick != self._member.nick:
                     self._change(nick)
@@ -87,11 +87,11 @@ class Late(Arrival):
         try:
             with member.transcript:
                 at = member.transcript.stamp()
-                left = record.event(f"{self._guest} left", at)
+                left = record.event(events.left(self._guest, "left"), at)
                 offset = member.write(left + record.event(text, at)) + len(left)
                 member.seat.session = self.session
         except TranscriptError as error:
-            member.notice(f"{error}; come back later")
+            member.notice(refusals.no_transcript(error.reason))
             member.leave(page.LEFT, "", 1)
             return None
         self._room.tell_log(text)
@@ -113,7 +113,7 @@ def rename(member: Member, nick: str) -> tuple[int, int]:
     try:
         with member.transcript:
             at = member.transcript.stamp()
-            event = record.event(f"{former} is now {nick}", at)
+            event = record.event(events.renamed(former, nick), at)
             start = member.write(event)
             member.seat.nick = nick
     except TranscriptError:

@@ -23,6 +23,7 @@ from duplex.channel import plain
 from duplex.channel.base import Tampered
 from duplex.channel.sniff import Stranger
 from duplex.protocol import messages
+from duplex.protocol.nick import same_nick
 from duplex.room import page
 from duplex.room.bell import Budget
 from duplex.room.commands import OPERATORS, ORDERS, carry_out
@@ -32,7 +33,6 @@ from duplex.room.late import Late
 from duplex.room.mailbox import Mailbox
 from duplex.room.rate import Rate
 from duplex.room.reception import unserved, want
-from duplex.room.roster import same_nick
 from duplex.room.sealed import Sealed
 from duplex.system.address import source_of
 from duplex.system.errors import EXIT_OK, Closed, TranscriptError
@@ -254,7 +254,7 @@ class Member:
         elif self.delivery.echo:  # whoever waits for each line's record gets one answer for each
             self.tell(*[f"! {text}"] * count)
         else:
-            self.notice(text if count == 1 else f"{count} lines {text}")
+            self.notice(messages.not_recorded(reason, count))
 
     def send(self, nick: str, letter: str, done: str) -> None:
         """Put a letter into a mailbox, and answer `done`. Raises Undeliverable."""
@@ -417,7 +417,7 @@ class Member:
             count = self._rate.allowed(wanted)
             if count == 0:
                 if not self._slowed and (why := self._rate.why_slowly(wanted)):
-                    self.notice(f"slowly: {why}; all will be said")
+                    self.notice(messages.slowly(why))
                     self._slowed = True
                 return
             lines = self.lines
@@ -447,7 +447,7 @@ class Member:
         if kind in (PRIVATE, ANSWER):
             self.tell(text)
         elif kind == KICK:
-            self.notice(f"you were kicked by {text}")
+            self.notice(messages.kicked(text))
             self.leave(page.KICKED, text, DRAIN)
         elif kind == TAKE_OVER:
             self.leave(page.TAKEN_OVER, "", 0)
@@ -455,7 +455,7 @@ class Member:
     def _close(self) -> None:
         """The room is closing: all that is recorded is sent, and then this is over."""
         if waiting := self.lines.count(b"\n"):
-            self.notice(f"{waiting} lines were not said: the room closed")
+            self.notice(messages.not_said(waiting))
         self.leave(page.CLOSED)
 
     def _send(self) -> None:
@@ -481,7 +481,7 @@ class Member:
                 self._lost()
         if self.delivery.lag > self.room.max_lag and not self.operator:  # may have been suspended
             mib = self.room.max_lag / (1 << 20)
-            self.notice(f"you have fallen more than {mib:g} MiB behind, and are dropped")
+            self.notice(messages.fallen_behind(mib))
             self.leave(page.LOST, "fell too far behind")
 
     def _lost(self, reason: str = "connection lost") -> None:

@@ -14,6 +14,7 @@ import socket
 import time
 from contextlib import suppress
 
+from duplex.protocol import refusals
 from duplex.system import tcp
 from duplex.system.address import canonical
 from duplex.system.errors import TranscriptError, reason_of
@@ -130,7 +131,7 @@ class Reception:
 
 def unserved(error: Exception) -> str:
     """What a client is told that cannot be served for want of something."""
-    return f"this room cannot serve you: {want(error)}"
+    return refusals.unserved(want(error))
 
 
 def want(error: Exception) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from contextlib import suppress
 
 from duplex.channel import protection
+from duplex.protocol import messages
+from duplex.protocol.nick import HOST
 from duplex.room import keeper
 from duplex.room.bell import Bell
 from duplex.room.files import Files
 from duplex.room.page import Page
 from duplex.room.rates import Rates
-from duplex.room.roster import HOST, Keys, Roster, Undeliverable
+from duplex.room.roster import Keys, Roster, Undeliverable
 from duplex.system.errors import say_status
 from duplex.system.status import Status
 from duplex.transcript import mending
@@ -98,7 +100,7 @@ class Room:
         if self.keeper == keeper.NOBODY:
             return
         with suppress(Undeliverable):  # the operator is going, or too much is being told at once
-            self.roster.send(HOST, f"!! {text}".encode())
+            self.roster.send(HOST, messages.operator(text).encode())
 
     def close(self) -> None:
         """The host, when nobody appends any more."""

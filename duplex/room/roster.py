@@ -14,14 +14,13 @@ import ctypes
 import fcntl
 import hashlib
 import os
-import re
 from contextlib import contextmanager
 
 from duplex.protocol import lookalikes
+from duplex.protocol.nick import Taken, refusal, same_nick
 from duplex.room import mailbox
 from duplex.room.mailbox import Mailbox
 from duplex.system.errors import DuplexError, reason_of
-from duplex.transcript.sanitize import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,37 +30,7 @@ if TYPE_CHECKING:
 
     Kept = tuple[int, int]  # where in the page a nick is kept, and which
 
-# All of a nick's rules, as nicknames have them (RFC 8266), and ours.
-NICK_LIMIT = 32  # characters
-HOST = "host"  # the operator's
-_TYPED_LIMIT = 8 * NICK_LIMIT  # characters that could become a nick; the answer repeats no more
-_FORBIDDEN = "<>"
-_SIMPLE = re.compile(f"[A-Za-z0-9_][-A-Za-z0-9_.]{{0,{NICK_LIMIT - 1}}}")
-
 _KEY_SIZE = 16  # bytes of a key's signature
-
-
-class NickError(DuplexError):
-    """It cannot be a nick; the text says why."""
-
-
-class Taken(DuplexError):
-    """Somebody else is called that."""
-
-    def __init__(self, nick: str) -> None:
-        super().__init__(f"somebody else is {nick} now")
-
-
-class Alike(Taken):
-    """Somebody is called what looks like it."""
-
-    def __init__(self, nick: str, other: str) -> None:
-        DuplexError.__init__(self, f"{nick} looks like {other}, who is here")
-
-
-def refusal(nick: str, other: str) -> Taken:
-    """Why `nick` cannot be had while somebody is called `other`, if that is known."""
-    return Alike(nick, other) if other and same_nick(other) != same_nick(nick) else Taken(nick)
 
 
 class Undeliverable(DuplexError):
@@ -80,43 +49,6 @@ class Nobody(Undeliverable):
 
     def __init__(self, nick: str) -> None:
         super().__init__(f"nobody here is called {nick}")
-
-
-def prepare_nick(text: str) -> str:
-    """`text` as a nick is written (RFC 8266, case preserved). Raises NickError."""
-    return _by_profile("NicknameCasePreserved", text)
-
-
-def same_nick(nick: str) -> str:
-    """What two nicks have in common that count as the same (RFC 8266, case mapped)."""
-    return _by_profile("NicknameCaseMapped", nick)
-
-
-def _by_profile(profile: str, text: str) -> str:
-    if _SIMPLE.fullmatch(text):  # nothing to prepare, and so a member need not touch the tables
-        return text.lower() if profile == "NicknameCaseMapped" else text
-    if len(text) > _TYPED_LIMIT:
-        shown = f"{text[:NICK_LIMIT]!r}…"
-        raise NickError(f"{shown} cannot be a nick: it has more than {NICK_LIMIT} characters")
-    from precis_i18n import get_profile
-
-    try:
-        nick: str = get_profile(profile).enforce(text)
-    except UnicodeEncodeError as error:
-        reason = "it is empty" if "empty" in error.reason else "a character in it is not allowed"
-        raise NickError(f"{text!r} cannot be a nick: {reason}") from None
-    if len(nick) > NICK_LIMIT:
-        raise NickError(f"{text!r} cannot be a nick: it has more than {NICK_LIMIT} characters")
-    if any(character in _FORBIDDEN or character.isspace() for character in nick):
-        raise NickError(f"{text!r} cannot be a nick: it can hold no <, > or space")
-    if nick.startswith(("/", "!", "-", "*")):
-        raise NickError(f"{text!r} cannot be a nick: it begins with {nick[0]}")
-    # The profile has composed and decomposed: a record holds nothing that whoever reads it with the
-    # same boundary would change, or offsets would be counted differently on both sides.
-    if visible(nick) != nick:
-        reason = "it has too many marks on one letter, or what is not seen"
-        raise NickError(f"{text!r} cannot be a nick: {reason}")
-    return nick
 
 
 class Roster:

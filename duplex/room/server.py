@@ -21,6 +21,7 @@ import socket
 import time
 from contextlib import suppress
 
+from duplex.protocol import events, refusals
 from duplex.room import commands, delivery, join, keeper, page, watch
 from duplex.room.custody import Custody
 from duplex.room.departures import Departures
@@ -151,7 +152,7 @@ class Host:
             self._signals.settle()
             self._reap()
             if self._signals.received:
-                self._closing = "the room closed"
+                self._closing = events.closed("")
             if self._signals.hangups != self._reloaded:
                 self._reload()
         if self._wishes.fileno() in ready:
@@ -206,7 +207,7 @@ class Host:
             pid = spawn(lambda: self._be_a_member(sock, index, ip == OPERATOR))
         except UnableToFork as error:
             self._free.append(index)
-            self._reception.refuse(sock, ip, str(error))
+            self._reception.refuse(sock, ip, refusals.no_process(error.reason))
             return
         self._members[pid] = (index, ip)
         self._gate.come(ip, index)
@@ -266,7 +267,7 @@ class Host:
                     with suppress(OSError):
                         os.write(_STDOUT, b"\r\x1b[J")
                 say_status(f"the screen {how}: the room closes")
-            self._closing = self._closing or "the room closed"
+            self._closing = self._closing or events.closed("")
         elif not self._closing and not self._helpers.ended(kind, how):
             self._give_up(kind, f"the {kind} {how}, {FAILURES} times in a row")
 

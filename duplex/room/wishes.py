@@ -10,7 +10,8 @@ import os
 import signal
 from contextlib import suppress
 
-from duplex.protocol import messages
+from duplex.protocol import events, messages
+from duplex.protocol.nick import HOST
 from duplex.room import roster
 from duplex.system.address import banned_as, names
 
@@ -57,7 +58,7 @@ class Wishes:
         """What the wish has come to, as that of the operator's line."""
         (answer,) = messages.answer([text], self._line)
         with suppress(roster.Undeliverable):  # it is going
-            self._room.roster.send(roster.HOST, f"!{answer}".encode())
+            self._room.roster.send(HOST, f"!{answer}".encode())
 
     def _ban(self, typed: str) -> None:
         try:
@@ -77,7 +78,7 @@ class Wishes:
 
     def _kick(self, nick: str) -> None:
         try:
-            self._room.roster.send(nick, f"k{roster.HOST}: the address is banned".encode())
+            self._room.roster.send(nick, f"k{HOST}: the address is banned".encode())
         except roster.Undeliverable as error:
             self._room.tell_operator(str(error))
 
@@ -96,4 +97,4 @@ class Wishes:
         self._answer(f"banned: {', '.join(sorted(self._banned)) or 'nobody'}")
 
     def _close(self, why: str) -> None:
-        self.closing = f"the room closed{': ' if why else ''}{why}"
+        self.closing = events.closed(why)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 
+from duplex.protocol import events, refusals
+from duplex.protocol.nick import HOST, Taken, refusal
 from duplex.room import page
 from duplex.room.join import LOOK_EVERY, TAKING_OVER, Arrival, NotResumed
-from duplex.room.roster import HOST, Roster, Taken, claimed, refusal
+from duplex.room.roster import Roster, claimed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ class SharedArrival(Arrival):
         member = self._member
         member.seat.session, own = session, f"{self.session:016x}"
         member.pen.session = f"{session:016x}".encode()
-        text = f"{nick} is back ({member.seat.address})"
+        text = events.back(nick, member.seat.address)
         heard = self._call("resume", *claimed(nick, text))
         if heard.word in ("taken", "later"):
             member.seat.session, member.pen.session = self.session, own.encode()
@@ -125,12 +127,12 @@ class SharedArrival(Arrival):
         """Whatever else the store answers, the client has to go."""
         if heard.word != "ok":
             reason = b" ".join(heard.rest).decode(errors="replace") or heard.word
-            raise OutOfReach(f"the room's store does not let you in: {reason}; come back later")
+            raise OutOfReach(refusals.not_let_in(reason))
 
     def _call(self, operation: str, *words: str) -> Heard:
         heard = self._member.pen.call(operation, *words, patience=self._is_patient)
         if heard is None:
-            raise OutOfReach("the room's store is out of reach; come back later")
+            raise OutOfReach(refusals.OUT_OF_REACH)
         return heard
 
     def _is_patient(self) -> bool:

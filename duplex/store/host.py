@@ -16,9 +16,9 @@ from __future__ import annotations
 import os
 import time
 
+from duplex.protocol.nick import HOST
 from duplex.room import page
 from duplex.room.departures import Departures, how_it_left
-from duplex.room.roster import HOST
 from duplex.room.server import CLOSING, Host
 from duplex.store.member import SharedMember
 from duplex.store.pen import Pen, new_connection

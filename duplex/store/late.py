@@ -5,6 +5,7 @@ Runs in the member, as a command; what is asked is waited for, as in arrival.py.
 
 from __future__ import annotations
 
+from duplex.protocol import events
 from duplex.room import page
 from duplex.room.late import Late
 from duplex.room.roster import claimed
@@ -45,7 +46,7 @@ class SharedLate(Late, SharedArrival):
         self._member.leave(page.LEFT, "", 1)
 
     def _change(self, nick: str) -> None:
-        member, text = self._member, f"{self._member.nick} is now {nick}"
+        member, text = self._member, events.renamed(self._member.nick, nick)
         heard = self._call("claim", *claimed(nick, text))
         if heard.word in ("taken", "alike"):
             raise refused(nick, heard)

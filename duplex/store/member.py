@@ -12,10 +12,11 @@ from __future__ import annotations
 import select
 import time
 
-from duplex.protocol import messages
+from duplex.protocol import events, messages, refusals
+from duplex.protocol.nick import HOST, Taken, same_nick
 from duplex.room import page
 from duplex.room.member import FLUSH, TAKE_OVER, Member
-from duplex.room.roster import HOST, Taken, claimed, same_nick
+from duplex.room.roster import claimed
 from duplex.store.arrival import SharedArrival, take_given
 from duplex.store.delivery import Held, HeldSealed
 from duplex.store.entry import said
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from duplex.store.room import SharedRoom
 
     Then = Callable[[Heard], None]
-
-AWAY = "the room's store is out of reach"
 
 
 class SharedMember(Member):
@@ -171,7 +170,7 @@ class SharedMember(Member):
 
     def _hear_all(self, word: str) -> None:
         if word == "!out" and not self._told:
-            self.notice(f"{AWAY}; lines wait")
+            self.notice(messages.lines_wait())
         elif word == "!swept" and not self._arrival and not self.leaving:
             self._come_again()
         self._told = word == "!out"
@@ -203,7 +202,7 @@ class SharedMember(Member):
         if heard.word == "moved":
             self._has_moved()
             return
-        if not self.operator and not self.call("enter", f"{nick} is back ({self.seat.address})"):
+        if not self.operator and not self.call("enter", events.back(nick, self.seat.address)):
             return
         if nick != self.nick:
             self.rename(nick)
@@ -240,9 +239,9 @@ class SharedMember(Member):
         """This host is closing: the client goes on elsewhere, or comes again."""
         waiting = self.lines.count(b"\n") + self.pen.drop()
         if waiting and not self.delivery.echo:  # who can resume says them again
-            self.notice(f"{waiting} lines were not said: this host closes")
+            self.notice(messages.not_said(waiting, "this host closes"))
         if not self.delivery.echo:
-            self.notice("this host of the room closes; come again")
+            self.notice(refusals.HOST_CLOSES)
         self.leave(page.CLOSED, "", FLUSH)
 
 
@@ -250,4 +249,4 @@ def _why_not(heard: Heard, nobody: str) -> str:
     if heard.word == "nobody":
         return nobody
     reason = b" ".join(heard.rest).decode(errors="replace") or heard.word
-    return f"not done: {reason}"
+    return messages.not_done(reason)

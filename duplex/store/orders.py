@@ -5,10 +5,10 @@ Runs in the member. The texts are those of room/commands.py.
 
 from __future__ import annotations
 
-from duplex.protocol import messages
+from duplex.protocol import events, messages
+from duplex.protocol.nick import HOST, NickError, free_nick
 from duplex.room import commands
-from duplex.room.join import free_nick
-from duplex.room.roster import HOST, NickError, claimed
+from duplex.room.roster import claimed
 from duplex.store.arrival import refused
 from duplex.transcript.record import event
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def _who(member: SharedMember, _argument: str) -> None:
     def then(heard: Heard) -> None:
         if heard.word != "ok":
-            member.answer(f"not done: {b' '.join(heard.rest).decode(errors='replace')}")
+            member.answer(messages.not_done(b" ".join(heard.rest).decode(errors="replace")))
             return
         names = [name.decode(errors="replace") for name in heard.rest]
         commands.tell(member, messages.here(sorted(names, key=str.casefold)))
@@ -46,7 +46,7 @@ def _nick(member: SharedMember, wanted: str) -> None:
     if nick == former:
         member.answer(f"you are {nick}")
         return
-    text = f"{former} is now {nick}"
+    text = events.renamed(former, nick)
 
     def then(heard: Heard) -> None:
         if heard.word == "ok":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
+from duplex.protocol import messages
 from duplex.room.member import ANSWER, KICK, PRIVATE
 from duplex.room.roster import Full, Undeliverable
 from duplex.store.errors import Refused, Unreachable
@@ -73,5 +74,5 @@ def _why_not(letter: Letter, error: Undeliverable) -> str:
     """What its sender is told; of a letter that nobody has written it is ""."""
     kind, said = letter.text[:1], letter.text.partition(b"- ")[2].decode(errors="replace")
     if kind == PRIVATE:
-        return f"what you told {letter.nick} is lost ({error}): {said}"
-    return f"{letter.nick} was not kicked ({error})" if kind == KICK else ""
+        return messages.lost(letter.nick, str(error), said)
+    return messages.not_kicked(letter.nick, str(error)) if kind == KICK else ""

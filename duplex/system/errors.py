@@ -71,6 +71,7 @@ class UnableToFork(DuplexError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"no process can be made: {reason}")
+        self.reason = reason
 
 
 class TranscriptError(DuplexError):

@@ -9,11 +9,10 @@ have a mark of their own: `* ann left` is what ann typed as `/me left`.
 
 from __future__ import annotations
 
-import re
 import time
 
 from duplex.client.resuming import AWAY, LIVE
-from duplex.protocol import commands
+from duplex.protocol import commands, events, messages
 from duplex.protocol.commands import ACTION
 from duplex.protocol.messages import ANSWER
 from duplex.terminal.colours import Colours
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 PATIENCE = 0.2  # s until a line that has not been recorded yet is shown as pending
 _PRIVATE, _ANSWER, _ERROR = "\x1b[1;35m", "\x1b[33m", "\x1b[31m"
 _MENTION = "\x1b[1;7m"
-_IS_NOW = re.compile(r"(\S+) is now (\S+)")
 _BELL = b"\a"
 
 
@@ -44,8 +42,7 @@ class RoomFace(Face):
         self._room = talk
         self._colours = Colours()
         self._pending_since = 0.0  # monotonic; 0 while nothing is
-        helps = commands.HELP + (commands.HELP_OPERATOR if talk.operates else ())
-        self._commands = [line.partition(":")[0].split()[0] for line in helps]
+        self._commands = commands.names(operator=talk.operates)
 
     def painted(self, lines: bytes) -> bytes:
         shown = "".join(self._line(line) for line in lines.splitlines())
@@ -95,14 +92,15 @@ class RoomFace(Face):
         painter = self._painter
         if parts := parse(line.removeprefix(ANSWER)):  # live, or once more (/history)
             return painter.record(parts.at, *self._record(parts))
-        return painter.line(painter.now(), *self._private(line.decode()))
+        return painter.line(painter.now(), *self._private(line))
 
     def _record(self, parts: Record) -> Line:
         """What stands before the text, and the text."""
         text = parts.text.decode()
         if parts.nick is None:
-            if renamed := _IS_NOW.fullmatch(text):
-                self._colours.rename(renamed[1], renamed[2])
+            event = events.read(parts.text)
+            if event and event[0] == events.RENAMED:
+                self._colours.rename(event[1], event[2])
             return [(DIM, "· ")], [(DIM, text)]
         name = parts.nick.decode()
         own = name == self._room.heard.nick
@@ -120,9 +118,9 @@ class RoomFace(Face):
             at = mention.end()
         return [*spans, ("", text[at:])]
 
-    def _private(self, line: str) -> Line:
-        if line.startswith("-"):
-            nick, _, text = line[1:].partition("- ")
+    def _private(self, line: bytes) -> Line:
+        if private := messages.read_private(line):
+            nick, text = private
             return [(_PRIVATE, f"{nick}, to you alone:"), ("", " ")], [("", text)]
-        text = line.removeprefix("! ")
-        return [], [(_ERROR if text.startswith("not ") else _ANSWER, text)]
+        text = line.removeprefix(ANSWER).decode()
+        return [], [(_ERROR if messages.is_failure(line) else _ANSWER, text)]

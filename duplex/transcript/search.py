@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from copy import copy
 
-from duplex.room.roster import NickError, same_nick
 from duplex.system.errors import UsageError
 from duplex.transcript.expression import Expression
 from duplex.transcript.record import HEAD, STAMP_LENGTH
@@ -17,7 +16,7 @@ from duplex.transcript.record import HEAD, STAMP_LENGTH
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from typing import Any
 
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
 class Matcher:
     """What is wanted of one file's lines; feed it the file's blocks in their order.
 
-    `since` (inclusive) and `until` (exclusive) are stamps; `nick` is compared as a room compares
-    nicks (RFC 8266); `pattern` is searched for in the text of a record, or in all of a malformed
-    line. A malformed line has the time of the record before it. Raises UsageError for a bad
-    pattern, or a nick that nobody can have.
+    `since` (inclusive) and `until` (exclusive) are stamps; `nick` is wanted, and whatever has in
+    common with it what `same` tells of a nick; `pattern` is searched for in the text of a record,
+    or in all of a malformed line. A malformed line has the time of the record before it. Raises
+    UsageError for a bad pattern, or a nick that nobody can have.
     """
 
     def __init__(
@@ -37,12 +36,14 @@ class Matcher:
         until: bytes = b"",
         nick: str | None = None,
         pattern: str | None = None,
+        same: Callable[[str], str] = str,
     ) -> None:
         if nick is not None and not nick.strip():
             raise UsageError("cannot use --from '': it needs a name")
         self.wants_all = not (since or until or nick or pattern)
         self._since, self._until = since, until
-        self._nick = _same(nick) if nick else None
+        self._same = same
+        self._nick = same(nick) if nick else None
         self._is_nick: dict[bytes, bool] = {}  # of the nicks met so far
         self._at = b""  # the stamp of the last record before the line in hand
         self.expression = Expression(pattern) if pattern else None
@@ -95,7 +96,7 @@ class Matcher:
             if len(self._is_nick) > 10_000:  # bounded, whatever is in the file
                 self._is_nick.clear()
             known = self._is_nick[nick] = (
-                _same(nick.decode("utf-8", "surrogateescape")) == self._nick
+                self._same(nick.decode("utf-8", "surrogateescape")) == self._nick
             )
         return known
 
@@ -124,17 +125,6 @@ def _found(finds: Any, block: bytes) -> Iterator[tuple[int, bytes]]:
         begin = block.rfind(b"\n", 0, at) + 1
         yield begin, block[begin:end]
         start = end
-
-
-def _same(nick: str) -> str:
-    """What all nicks have in common that a room takes for the same one.
-
-    In a talk somebody can be called what could be no nick in a room: then only by that very name.
-    """
-    try:
-        return same_nick(nick)
-    except NickError:
-        return nick
 
 
 def _all_lines(block: bytes) -> Iterator[tuple[int, bytes]]:

@@ -63,8 +63,16 @@ def test_without_who_the_number_is_kept_all_the_same(ann: Listener) -> None:
     assert len(ann.heard.company) == 3
 
 
+def test_nobody_is_left_when_everybody_was_dropped(ann: Listener) -> None:
+    ann.heard.company.are(4, ["ann", "bob"])
+    ann.happens("everybody was dropped (the room's hub was killed by SIGKILL)")
+    assert (ann.nicks, len(ann.heard.company)) == ([], 0)
+    ann.happens("ann is back (127.0.0.1:2)", "the room closed", "bob entered the room (x)")
+    assert (ann.nicks, len(ann.heard.company)) == (["ann", "bob"], 2)
+
+
 def test_what_is_said_is_no_event(ann: Listener) -> None:
-    ann.heard.company.are(2, "ann, bob")
+    ann.heard.company.are(2, ["ann", "bob"])
     ann.says("bob", "* bob left")
     assert ann.nicks == ["ann", "bob"]
 

@@ -14,7 +14,8 @@ from duplex.client.incoming import Heard
 from duplex.client.outbox import LIMIT, Disagreement, Outbox
 from duplex.client.ownership import Mine
 from duplex.protocol import commands
-from duplex.protocol.messages import PRIVATE
+from duplex.protocol.events import all_dropped
+from duplex.protocol.messages import NO_RECORD
 from duplex.transcript.record import event, parse, said
 
 AT = b"2026-11-24T13:00:00.123Z"
@@ -182,6 +183,19 @@ def test_a_nick_that_was_taken_meanwhile_is_not_ones_own_until_one_is_back(taken
     mine.joined(b"ann", end, resumed=True)
     back = event("ann is back (127.0.0.1:2)", AT) + said("ann", b"3\n", AT)
     assert own(mine, away + back, len(first)) == [b"<ann> 2", b"<ann> 3"]
+
+
+@pytest.mark.parametrize("nick", ["ann", "everybody"])
+def test_what_was_said_before_everybody_was_dropped_stays_ones_own(nick: str) -> None:
+    mine = Mine()
+    mine.joined(nick.encode(), 0, resumed=False)
+    first = said(nick, b"1\n", AT)
+    away = said(nick, b"2\n", AT) + event(all_dropped("was killed by SIGKILL"), AT)
+    mine.joined(nick.encode(), len(first) + len(away), resumed=True)
+    back = event(f"{nick} is back (127.0.0.1:2)", AT) + said(nick, b"3\n", AT)
+    found = own(mine, first + away + back, 0)
+    assert found == [f"<{nick}> {text}".encode() for text in "123"]
+    assert mine.closed == ""
 
 
 def test_a_connection_lost_within_the_history_does_not_hide_ones_own_entry() -> None:
@@ -372,7 +386,7 @@ class ModelClient:
         end = data.rfind(b"\n") + 1
         lines, self.partial = data[:end], data[end:]
         for line in lines.splitlines(keepends=True):
-            if PRIVATE.match(line):
+            if NO_RECORD.match(line):
                 if not line.startswith(b"! you are"):
                     self.box.answered()
             else:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from duplex.cli.log import show
-from duplex.room.roster import NickError, same_nick
+from duplex.protocol.nick import NickError, compared, same_nick
 from duplex.system.errors import UsageError
 from duplex.transcript import source
 from duplex.transcript.file import Transcript
@@ -75,7 +75,7 @@ def _log(directory: Path) -> Check:
         pattern = PATTERNS[which % len(PATTERNS)]
         wanted = (_TIMES[when % 6], _TIMES[when // 6 % 6], NICKS[how // 4 % len(NICKS)], pattern)
         try:
-            matcher = Matcher(*wanted)
+            matcher = Matcher(*wanted, compared)
         except UsageError:
             return
         shown: list[bytes] = []

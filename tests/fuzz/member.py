@@ -16,12 +16,11 @@ from duplex.cli import room as options
 from duplex.client.follower import RECORD_LIMIT
 from duplex.client.outbox import Line
 from duplex.protocol import commands
+from duplex.protocol.nick import HOST, NickError, free_nick, prepare_nick, same_nick
 from duplex.room import join, page, room
 from duplex.room.files import Files
-from duplex.room.join import free_nick
 from duplex.room.mailbox import Mailbox
 from duplex.room.member import Member
-from duplex.room.roster import HOST, NickError, prepare_nick, same_nick
 from duplex.system.address import banned_as
 from duplex.transcript import record
 from duplex.transcript.sanitize import safe

@@ -9,8 +9,7 @@ from hypothesis import given, strategies as st
 
 from duplex.protocol import lookalikes
 from duplex.protocol.lookalikes import look, table, why_not
-from duplex.room.join import free_nick
-from duplex.room.roster import NickError, same_nick
+from duplex.protocol.nick import NickError, free_nick, same_nick
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from typing import Any
 
 from support import events
 
+from duplex.protocol.nick import Taken
 from duplex.room.departures import Departures
 from duplex.room.page import HERE, LEFT, Page
-from duplex.room.roster import Roster, Taken
+from duplex.room.roster import Roster
 from duplex.transcript.file import Transcript
 
 

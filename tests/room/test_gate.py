@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from room_support import Client, Room
-from support import ROOM, Duo, port_of, room_log, until
+from support import ROOM, Duo, Program, port_of, records, room_log, until
 
 OpenRoom = Callable[..., Room]
 
@@ -33,6 +33,32 @@ def test_who_comes_and_goes_without_end_is_refused_and_others_are_not(open_room:
     until(is_refused)
     room.enter("ann", "bob")
     until(lambda: f": {refused[2:]}" in room.host.err)
+
+
+def test_who_is_told_that_it_comes_too_often_does_not_take_the_room_for_a_person(
+    open_room: OpenRoom, duo: Duo
+) -> None:
+    room = open_room("--max-per-address", "1")  # so 4 at once, and one each 2 s
+    why = "your address comes too often: wait a few seconds (--max-per-address)"
+
+    def comes() -> list[str]:
+        client = room.connect()
+        client.shut()
+        return client.reads_to_the_end()
+
+    def eve_is_refused() -> Program | None:
+        until(lambda: comes() == [f"! {why}"])
+        eve = duo.connect(room.port)
+        eve.end_input()  # nothing is typed: from a room it would go
+        eve.status()
+        return eve if why in eve.err else None
+
+    eve = until(eve_is_refused)
+    assert eve.status() == 1
+    assert eve.err.splitlines()[1:] == [f"refused: {why}"]
+    assert eve.out == b""
+    said = [nick for nick, _ in records(duo.heard_by_connector) if nick]
+    assert said == [], "nobody there is a person"
 
 
 def test_after_a_wrong_code_its_address_waits_and_the_host_is_told(duo: Duo) -> None:

@@ -11,7 +11,7 @@ import pytest
 from room_support import Room, within
 from support import ROOM, Program, records, said, until
 
-from duplex.room.join import REQUESTS
+from duplex.room.join import VAIN_LIMIT
 
 OpenRoom = Callable[..., Room]
 
@@ -232,7 +232,7 @@ def test_many_at_one_address_are_slowed_together_and_lose_nothing(open_room: Ope
 
 def test_who_asks_in_vain_to_resume_is_not_answered_for_ever(room: Room) -> None:
     eve = room.client()
-    for _ in range(REQUESTS):
+    for _ in range(VAIN_LIMIT):
         eve.say("/resume ann 00ff 0")
         eve.sees("! not resumed: the key is not of this room")
     assert eve.reads_to_the_end()[-1] == "! you have asked too often; come back later"

@@ -102,7 +102,7 @@ def test_no_more_nicks_are_remembered_than_a_room_can_have_in_earnest() -> None:
 
 def test_what_is_no_nick_for_its_length_is_counted_and_not_remembered() -> None:
     company = Company()
-    company.are(2, "ann, " + "x" * 60_000)
+    company.are(2, ["ann", "x" * 60_000])
     for number in range(50):
         nick = b"%d" % number + b"x" * 60_000
         company.note(Record(b"", None, nick + b" entered the room (x)"))

@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from duplex.protocol.nick import compared
 from duplex.system.errors import UsageError
 from duplex.transcript.record import event, parse, said
 from duplex.transcript.search import Matcher
@@ -84,7 +85,7 @@ def one_by_one(
 def test_the_fast_ways_agree_with_looking_at_each_line(
     block_list: list[bytes], since: bytes, until: bytes, nick: str | None, pattern: str | None
 ) -> None:
-    matcher = Matcher(since, until, nick, pattern)
+    matcher = Matcher(since, until, nick, pattern, compared)
     found = [(block, at, line) for block in block_list for at, _, line in matcher.select(block)]
     assert [line for _, _, line in found] == one_by_one(block_list, since, until, nick, pattern)
     assert all(block[at:].startswith(line) for block, at, line in found), "the position is right"
