@@ -66,12 +66,22 @@ class Place:
         numbers = map(int, words) if self.known else (0, 0, 0, 0)
         self.inode, self.base, self.next, self.first = numbers
 
-    def begin(self, path: str, size: int) -> int:
-        """Where the file begins that is at the transcript's path, and of that size."""
-        if self.known:
-            return self.base if size else max(self.base, self.next)
-        chain = without_place(named(path))
-        return chain[-1].end if chain else 0
+    def begin(self, path: str, found: os.stat_result) -> int:
+        """Where the file begins that was found at the transcript's path.
+
+        If it is another than the key knows, the key may be an earlier backup's, and that file one
+        that begins where those end that were closed since.
+        """
+        segments = named(path)
+        if not self.known:
+            chain = without_place(segments)
+            return chain[-1].end if chain else 0
+        base = self.base
+        if found.st_ino != self.inode:
+            for one in segments:
+                if one.first == base and one.inode != found.st_ino:
+                    base = one.end
+        return base if found.st_size else max(base, self.next)
 
 
 def read_place(key: int) -> Place:
@@ -136,8 +146,7 @@ def before(path: str, fd: int) -> list[Segment]:
             place = read_place(key.fileno())
     except OSError:  # a talk's, or put here without its key
         place = Place(b"")
-    segments = named(path)
-    base = place.begin(path, found.st_size)
+    segments, base = named(path), place.begin(path, found)
     if closed := [one for one in segments if one.inode == found.st_ino]:  # just now
         base = closed[0].first
     return [*unbroken(segments, base), Segment(base, base, "", fd)]

@@ -73,7 +73,7 @@ class Segments(Reader):
             self.tell(f"{path}: {transcript.mended} bytes of a torn record were cut back")
         try:
             place = closed.read_place(key)
-            self.base, self._first = place.begin(path, found.st_size), place.first
+            self.base, self._first = place.begin(path, found), place.first
             closed.write_place(key, self.fd, self.base, first=self._first)
             if not shared and not mending.is_known(found, key):
                 self._mend(0)

@@ -211,6 +211,29 @@ def test_without_its_key_a_room_still_knows_its_segments(
     assert start(adopt=True).all == whole
 
 
+def test_a_room_goes_on_from_a_backup_whose_key_was_copied_earlier(
+    path: Path, start: Callable[..., Opened]
+) -> None:
+    room = start(rotate=SMALL)
+    for number in range(20):
+        room.say(f"{number} {'x' * 50}")
+    key = path.with_name("t.log.key").read_bytes()
+    for number in range(20, 60):
+        room.say(f"{number} {'x' * 50}")
+    whole = room.all
+    room.end()
+    for one in list(path.parent.iterdir()):
+        data = key if one.suffix == ".key" else one.read_bytes()
+        one.rename(one.with_name("old"))  # or the copy would have its inode
+        one.write_bytes(data)
+    path.with_name("old").unlink()
+    room = start(rotate=SMALL)
+    assert room.all == whole
+    for number in range(60, 80):
+        room.say(f"{number} {'x' * 50}")
+    assert len(start().words) == 80
+
+
 def test_stamps_never_go_back_over_a_rotation_however_the_clock_does(
     path: Path, start: Callable[..., Opened], monkeypatch: pytest.MonkeyPatch
 ) -> None:
