@@ -79,6 +79,12 @@ def parse_retain(text: str) -> Retention:
     return Retention(size)
 
 
+def check(rotation: Rotation, retention: Retention) -> None:
+    """Raises UsageError for what cannot be together."""
+    if retention is not FOR_EVER and rotation is NEVER:
+        raise UsageError("cannot use --retain without --rotate: nothing is closed without it")
+
+
 def _size(text: str) -> int:
     """Bytes; 0 for what is no size."""
     found = re.fullmatch(r"([0-9]{1,18})([KMGT]?)", text.upper())

@@ -42,7 +42,7 @@ class Segments(Reader):
         super().__init__(path, fd)
         self.key, self.secret = key, b""  # the descriptor of FILE.key, and what it is there for
         self.tell: Callable[[str], None] = say_status
-        self.opened: Callable[[int], None] = _nobody
+        self.opened: Callable[[int], None] = lambda _fd: None
         self.lowest: Callable[[], int] = lambda: self.end
         self._rotate, self._retain = rotate, retain
         self._stamp = tail.NO_STAMP
@@ -230,6 +230,8 @@ class Segments(Reader):
             return
         try:
             self._custody.follow()
+            if not custody.leads_to(self._custody.real, self.fd):
+                return  # `look` finds out why
             self.begin_another(f"{self._custody.real}.{self.base}")
             self._custody.could("rotated")
         except OSError as error:
@@ -294,7 +296,3 @@ class Segments(Reader):
         self._closed.close()
         os.close(self.fd)
         os.close(self.key)
-
-
-def _nobody(_fd: int) -> None:
-    """Nobody is handed it."""

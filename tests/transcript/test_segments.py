@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import RECORD
 
 from duplex.system.errors import TranscriptError, UsageError
 from duplex.transcript import closed
@@ -22,6 +25,7 @@ from duplex.transcript.retention import (
     NEVER,
     Retention,
     Rotation,
+    check,
     parse_retain,
     parse_rotate,
 )
@@ -583,6 +587,60 @@ def test_where_it_cannot_be_rotated_it_goes_on_and_that_is_told_once(
     assert len(start().words) == 61
 
 
+def test_whatever_is_done_to_it_who_reads_slowly_is_sent_whole_records_in_one_order(
+    path: Path, start: Callable[..., Opened], rng: random.Random
+) -> None:
+    for _ in range(20):
+        room = start(rotate=Rotation(size=rng.choice((500, 3000))), retain=Retention(size=5000))
+        deeds: list[Callable[[], object]] = [
+            lambda: path.rename(path.with_name(f"moved-{rng.random()}")),
+            path.unlink,
+            lambda: os.truncate(path, rng.randrange(path.stat().st_size + 1)),
+            lambda: path.write_bytes(b""),
+            lambda: path.open("ab").write(b"boo\n"),
+            lambda: path.chmod(0),
+            lambda: (path.unlink(), path.symlink_to("/dev/null")),
+            lambda: (path.unlink(), path.write_bytes(b"boo\n")),
+        ]
+        begin = at = room.segments.end
+        cuts, said_there, heard = 0, {}, b""
+        room.segments.lowest = lambda: at  # noqa: B023
+        here, there = socket.socketpair()
+        with here, there:
+            for number in range(300):
+                if rng.random() < 0.05:
+                    room.segments.look()
+                    if not path.exists():  # it is left to who always takes it away
+                        break
+                    deed = rng.randrange(len(deeds))
+                    cuts += deed in (2, 3)
+                    deeds[deed]()
+                if rng.random() < 0.3:
+                    room.segments.look()
+                offset = room.say(f"{number} {'x' * rng.randrange(200)}")
+                said_there[offset] = number
+                if at < room.segments.end and rng.random() < 0.5:
+                    count = rng.randrange(1, room.segments.end - at + 1)
+                    sent = room.segments.sendfile(here.fileno(), at, count)
+                    heard += there.recv(sent, socket.MSG_WAITALL)
+                    at += sent
+        heard += room.sent(at)
+        assert begin + len(heard) == room.segments.end
+        offset, numbers, filled = begin, [], cuts
+        for line in heard.splitlines(keepends=True):
+            if words := re.fullmatch(rb"\S+ <ann> (\d+) x*\n", line):
+                numbers.append(int(words[1]))
+                assert said_there[offset] == numbers[-1]
+            elif not RECORD.fullmatch(line[:-1]) or b" * " not in line:
+                cuts -= 1  # of this one the beginning had been sent when it was cut
+                assert cuts >= 0
+            offset += len(line)
+        assert filled or numbers == list(said_there.values())
+        at = room.segments.end
+        for one in path.parent.glob("moved-*"):
+            one.unlink()
+
+
 # A full disk
 
 
@@ -660,4 +718,7 @@ def test_options_are_sizes_ages_days_and_weeks() -> None:
             parse_rotate(text)
         with pytest.raises(UsageError, match="cannot use --retain"):
             parse_retain(text)
-    assert NEVER.size == FOR_EVER.size == 0
+    check(NEVER, FOR_EVER)
+    check(Rotation(size=1), Retention(size=1))
+    with pytest.raises(UsageError, match="cannot use --retain without --rotate"):
+        check(NEVER, Retention(size=1))
