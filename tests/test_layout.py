@@ -24,31 +24,12 @@ LAYERS = (
 RANK = {folder: rank for rank, layer in enumerate(LAYERS) for folder in layer}
 AT_THE_TOP = {"__init__", "__main__"}
 UPWARD = {
-    ("client.calling", "terminal.screen"),
-    ("client.participant", "terminal.screen"),
     ("room.files", "store.position"),
-    ("room.server", "client.operating"),
     ("room.server", "talk.receiver"),
-    ("talk.parting", "terminal.screen"),
-    ("talk.session", "terminal.screen"),
-    ("terminal.room_view", "client.participant"),
-    ("terminal.room_view", "client.resuming"),
-    ("terminal.screen", "client.participant"),
 }
 CIRCLES: list[set[str]] = [
     {"system.errors", "system.stdio"},
     {"channel.base", "channel.sniff"},
-    {"terminal.code_line", "terminal.code_prompt"},
-    {
-        "client.calling",
-        "client.participant",
-        "client.resuming",
-        "talk.parting",
-        "talk.session",
-        "terminal.room_view",
-        "terminal.screen",
-        "terminal.talk_view",
-    },
     {"room.commands", "room.join", "room.late", "room.member"},
     {"store.arrival", "store.late", "store.member", "store.orders"},
 ]

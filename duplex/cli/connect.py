@@ -10,13 +10,14 @@ import socket
 
 from duplex.channel import handshake
 from duplex.cli import options as shared, protection
-from duplex.client.participant import Joined
+from duplex.client.detect import Undecided
 from duplex.client.reconnect import BACKOFF, BACKOFF_LIMIT, Again
 from duplex.system import tcp
 from duplex.system.errors import UnableToConnect, UsageError, in_form, say_status
 from duplex.system.process import Interrupted, Signals
 from duplex.system.target import Target, targets
-from duplex.talk.ahead import Ahead
+from duplex.talk.session import Session
+from duplex.talk.stdin import Ahead
 from duplex.transcript import keeping, places, record
 from duplex.transcript.keeping import Pending
 from duplex.transcript.record import NICK_LIMIT, check_nick
@@ -86,11 +87,10 @@ def run(options: argparse.Namespace) -> int:
     say_status(f"{begun}, {channel.name}")
     where = [*hosts[at:], *hosts[:at]], options.timeout
     again = None if options.no_retry else Again(*where, protected)
-    kept = transcript, record.event(begun), again, pending
-    talk = Joined(sock, channel, peer, options, signals, *kept)
-    talk.begin_with(ahead.take())
+    session = Session(sock, channel, peer, options, signals, transcript, shared.open_screen)
+    session.ahead = ahead.take()
     del channel  # each half of it is to be in one process alone
-    return talk.run().status
+    return session.run(Undecided(session, record.event(begun), again, pending)).status
 
 
 def _transcript(

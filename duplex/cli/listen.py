@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from duplex.cli import options as shared, protection
 from duplex.system import tcp
 from duplex.system.errors import say_status
 from duplex.system.process import Signals
-from duplex.talk import receiver, session
+from duplex.talk import receiver
 from duplex.talk.acceptor import Door
-from duplex.talk.ahead import Ahead
-from duplex.transcript import keeping, places, sanitize
+from duplex.talk.pair import Pair
+from duplex.talk.session import Session
+from duplex.talk.stdin import Ahead
+from duplex.transcript import keeping, places, record, sanitize
 from duplex.transcript.record import check_nick
 
 TYPE_CHECKING = False
@@ -59,11 +62,14 @@ def run(options: argparse.Namespace) -> int:
     while True:
         sock, peer, channel = door.next()
         listener.pause()
-        session.begin(f"connected from {peer}", channel, transcript)
-        talk = session.Talk(sock, channel, peer, options, signals, transcript)
-        talk.begin_with(ahead.take())
+        begun = f"connected from {peer}"
+        say_status(f"{begun}, {channel.name}")
+        if transcript:  # a TranscriptError ends the program here
+            transcript.append_now(partial(record.event, begun))
+        session = Session(sock, channel, peer, options, signals, transcript, shared.open_screen)
+        session.ahead = ahead.take()
         del channel  # each half of it is to be in one process alone
-        ending = talk.run()
+        ending = session.run(Pair(session))
         if ending.ours or not (options.keep or ending.stranger):
             return ending.status
         listener.resume()

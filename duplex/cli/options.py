@@ -1,10 +1,12 @@
-"""The options that `listen` and `connect` share. Knows their names, and nothing of what they do."""
+"""What `listen` and `connect` share: options, and a screen for who sits at a terminal."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+
+    from duplex.talk import ui
 
 
 def add_arguments(parser: argparse.ArgumentParser, log: str, peer: str) -> None:
@@ -21,3 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser, log: str, peer: str) -> None:
         help="send standard input as it is: quit, bye and commands are text",
     )
     parser.add_argument("--plain", action="store_true", help="show no interactive screen")
+    # What others have of this: `listen` keeps on, and who keeps a room stays when no more is typed.
+    parser.set_defaults(keep=False, stays=False)
+
+
+def open_screen(talk: ui.Talk) -> ui.Screen:
+    from duplex.terminal.screen import Screen  # heavy: only for a terminal, after the fork
+
+    return Screen(talk)

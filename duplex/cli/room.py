@@ -22,6 +22,7 @@ from duplex.transcript import places
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
+    import socket
 
     from duplex.channel.protection import Protection
     from duplex.room.server import Host
@@ -135,7 +136,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show no interactive screen: print records on standard output, and say the lines "
         "of standard input",
     )
-    parser.set_defaults(keeper=keeper.NOBODY)
+    parser.set_defaults(keeper=keeper.NOBODY, operator=_operate)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -188,6 +189,13 @@ def _keep(
     if code:
         say_status(f"the code: {code}")
     return host_type(room, listener, options).run()
+
+
+def _operate(sock: socket.socket, room: str, protection: str, how: str) -> int:
+    """The operator's client: the host calls it in a process of its own."""
+    from duplex.cli import operating  # what no member needs
+
+    return operating.run(sock, room, protection, how)
 
 
 def _let_go(listener: tcp.Listener, become: pwd.struct_passwd | None) -> None:

@@ -1,7 +1,12 @@
-"""What a room says, line by line, as far as it concerns who sits here.
+"""What a room says, line by line, as far as it concerns who sits here; and what is known of it.
 
 Runs in the parent. Crosses off the outbox what has been recorded or answered, keeps the company,
-and notices when one is spoken to. Pure computation; knows no socket and no terminal.
+and notices when one is spoken to. A screen shows a room by this (talk/ui.py, Room). Pure
+computation; knows no socket and no terminal.
+
+    JOINING   the connection stands, and the room is asked to let us in
+    LIVE      all that was recorded before that has come: what waits is said
+    AWAY      the connection is lost: what is typed waits
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ import re
 from duplex.client.tracker import Company
 from duplex.protocol import events, messages
 from duplex.protocol.commands import WHO
+from duplex.talk import words
 from duplex.transcript.record import parse
 
 TYPE_CHECKING = False
@@ -20,18 +26,46 @@ if TYPE_CHECKING:
     from duplex.client.outbox import Line, Outbox
 
 
+JOINING, LIVE, AWAY = "joining", "live", "away"
+QUIT = re.compile(rb"^(?P<word>quit|" + words.ROOM_QUIT + rb")\n", re.MULTILINE)
+BYE = re.compile(QUIT.pattern + rb"|^bye\n", re.MULTILINE)  # for who types it
+
+
 class Heard:
     """`refused` is told of lines said here that will not be recorded."""
 
-    def __init__(self, outbox: Outbox, refused: Callable[[list[Line]], None]) -> None:
+    def __init__(
+        self, outbox: Outbox, refused: Callable[[list[Line]], None], *, operates: bool = False
+    ) -> None:
         self.company = Company()
+        self.name = ""
         self.nick = ""
-        self.calls = False  # one is spoken to: whoever rings for it resets this
+        self.presence = JOINING
+        self.operates = operates  # the room is this program's own, and who sits here keeps it
+        self._calls = False  # one is spoken to
         self._outbox = outbox
         self._refused = refused
         self._asked = 0  # our own questions who is here, whose answers are not to be shown
         self._unnamed = 0  # nicks that the rest of such an answer has still to name
         self.mention = re.compile("(?!)")  # finds one's own nick in what others say
+
+    @property
+    def live(self) -> bool:
+        return self.presence == LIVE
+
+    @property
+    def away(self) -> bool:
+        return self.presence == AWAY
+
+    def pending(self) -> list[str]:
+        return list(map(str, self._outbox))
+
+    def take_call(self) -> bool:
+        calls, self._calls = self._calls, False
+        return calls
+
+    def leaves_by(self, line: str) -> bool:
+        return bool(BYE.match(line.encode("utf-8", "replace") + b"\n"))
 
     def be_called(self, nick: str) -> None:
         self.nick = nick
@@ -43,12 +77,12 @@ class Heard:
         self._asked = 1
         self._unnamed = 0
 
-    def record(self, line: bytes, *, live: bool) -> None:
-        """Somebody else's record, or an event; `live` unless it was made before we came."""
-        if live and (parts := parse(line)):
+    def record(self, line: bytes) -> None:
+        """Somebody else's record, or an event; it may have been made before we came."""
+        if self.live and (parts := parse(line)):
             self.company.note(parts)
             if parts.nick is not None and self.mention.search(parts.text.decode()):
-                self.calls = True
+                self._calls = True
 
     def own_record(self, line: bytes) -> None:
         """One's own, or one's own change of nick."""
@@ -65,7 +99,7 @@ class Heard:
     def private(self, line: bytes) -> bool:
         """A line for us alone. Whether it is to be shown."""
         if messages.read_private(line):
-            self.calls = True
+            self._calls = True
             return True
         if at := messages.read_at(line):
             _, first, count = at

@@ -1,128 +1,169 @@
-"""The parent of `duplex connect` in a room: what is said, what is heard, and when to go.
+"""The policy of `duplex connect` in a room: what is said, what is heard, and when to go.
 
 What is typed goes through an outbox, from which a line is gone only when the room has recorded it.
 So a connection that is lost, and made again by the child (follower.py), loses and doubles nothing.
-resuming.py knows the ways in; what is reported here stands in follower.py.
+membership.py knows the ways in; what is reported here stands in follower.py.
 
-This file knows no wire format, no terminal, and nothing of connections.
+Runs in the parent. Knows no wire format, no terminal, and not how connections are made.
 """
 
 from __future__ import annotations
 
-import re
 import socket
-import time
 
-from duplex.client.outbox import Disagreement
-from duplex.client.resuming import AWAY, LIVE, Resuming
-from duplex.protocol import commands
+from duplex.channel import plain
+from duplex.client.incoming import AWAY, BYE, JOINING, QUIT, Heard
+from duplex.client.membership import Membership
+from duplex.client.outbox import Disagreement, Outbox
+from duplex.protocol import commands, events
 from duplex.protocol.messages import read_answer
 from duplex.system.errors import EXIT_FAILURE, EXIT_OK
 from duplex.talk import words
+from duplex.talk.connection import Connection
 from duplex.talk.ending import Ending
-from duplex.talk.parting import ACK_EVERY, FLUSH
-from duplex.talk.session import CHUNK
+from duplex.talk.session import FLUSH
+from duplex.talk.stdin import tell_not_sent
+from duplex.transcript.sanitize import Text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from duplex.terminal.screen import Screen
-    from duplex.transcript.sanitize import Text
+    from collections.abc import Callable
+    from typing import Any
 
-_QUIT = re.compile(rb"^(?P<word>quit|" + words.ROOM_QUIT + rb")\n", re.MULTILINE)
-_BYE = re.compile(_QUIT.pattern + rb"|^bye\n", re.MULTILINE)  # for who types it
+    from duplex.talk import ui
+    from duplex.talk.session import Session
+
+CHUNK = 64 * 1024  # bytes of lines that are given to a connection at once
 
 
-class Joined(Resuming):
-    """One session of `duplex connect`, however many connections it takes."""
+class Participant:
+    """One session in a room, however many connections it takes; talk/policy.py has what is called.
 
-    _boundary: Text  # the room's, so that a line here is the text of its record there
-    _delivering = False  # it ends, and what was said before that is still being said
+    With `resumes` there is a way back. Who keeps the room (`options.stays`) stays when nothing more
+    is typed, and says twice what closes it.
+    """
 
-    @property
-    def operates(self) -> bool:
-        """The room is this program's own, and who sits here keeps it."""
-        return self.sock.family == socket.AF_UNIX
+    def __init__(self, session: Session, *, resumes: bool) -> None:
+        self.session = session
+        self.outbox = Outbox()
+        operates = session.connection.sock.family == socket.AF_UNIX
+        self.heard = Heard(self.outbox, lambda lines: member.not_recorded(lines), operates=operates)
+        self.heard.be_called(session.options.nick)
+        self._member = member = Membership(session, self.outbox, self.heard, self._send)
+        self.ways = {
+            **member.ways,
+            "connection": self._on_connection,
+            "kept": self._on_kept,
+            "late": lambda _: self.lost("the room's greeting was answered too late"),
+            "lost": self._on_lost,
+            "left": lambda _: self._on_lost("the other side has ended it"),
+            "tampered": self._on_lost,
+            "over": self._on_over,
+        }
+        self._boundary = Text()  # the room's, so that a line here is the text of its record there
+        self._resumes = resumes
+        self._reason = ""  # why the connection is lost, where this side has seen it
+        self._over = ""  # why the session is over, once the connection ends
+        self._taken = (0, 0)  # bytes of lines taken from the outbox last, and of the same as sent
+        self._delivering = False  # it ends, and what was said before that is still being said
+        self._says_no_more = False
+        self._asked = False  # whether the room is to be closed
 
-    def _open_screen(self) -> Screen:
-        screen = super()._open_screen()
-        if self.in_room:
-            screen.enter_room(self)
-        return screen
+    def receiving(self, *_parts: Any) -> Callable[[], int]:
+        """A room is known by what the child has heard: there is one."""
+        raise NotImplementedError
+
+    def before_screen(self) -> None:
+        """And it has welcomed us."""
+
+    def appear(self, screen: ui.Screen) -> None:
+        screen.enter_room(self.heard)
 
     # What is typed:
 
+    def has_said(self, lines: bytes) -> None:
+        """What went to the room before it was known to be one."""
+        self.outbox.say(self._boundary.feed(lines), sent=True)
+
     def say(self, data: bytes) -> None:
-        if self.in_room and self.sending:
+        if self.session.sending:
             self._say_lines(self._boundary.feed(data))
+        elif BYE.match(data):
+            self.session.leave(EXIT_OK)
         else:
-            super().say(data)
+            tell_not_sent(data, self.session.tell)
 
     def say_text(self, lines: bytes) -> None:
-        if self.in_room and self.sending:
+        if self.session.sending:
             self._say_lines(commands.as_text(self._boundary.feed(lines)), as_text=True)
         else:
-            super().say_text(lines)
-
-    def leaves_by(self, line: str) -> bool:
-        """Whether that line, typed in a room, is the last one."""
-        return bool(_BYE.match(line.encode("utf-8", "replace") + b"\n"))
+            tell_not_sent(lines, self.session.tell)
 
     def stop_saying(self) -> None:
-        if not self.in_room:
-            super().stop_saying()
-            return
         self._say_lines(self._boundary.end())
-        self.sending = False
+        if not self.session.options.stays:
+            self.session.sending = False
+        elif self.session.by_hand:
+            self.session.tell("you say no more; the room goes on (Ctrl-C closes it)")
+        self._says_no_more = True
         self.pump()
 
     def _say_lines(self, lines: bytes, *, as_text: bool = False) -> None:
         """Whole lines of safe text; `as_text`: in which no line means anything."""
+        session = self.session
+        if not as_text and self._asks_once_more(lines):
+            return
         ends, rest = None, b""
-        if self._verbatim and not as_text:
+        if session.options.verbatim and not as_text:
             lines = commands.as_text(lines)  # no line of a file is a command
-        elif not as_text and (ends := (_BYE if self.by_hand else _QUIT).search(lines)):
+        elif not as_text and (ends := (BYE if session.by_hand else QUIT).search(lines)):
             said = ends.start() if ends["word"] else ends.end()
             lines, rest = lines[:said], lines[ends.end() :] + self._boundary.end()
-        self._echo(lines)
+        if session.screen and lines:
+            session.screen.echo(lines)
         self.outbox.say(lines)
         self.pump()
         if ends:
-            self._leave_by(ends["word"] or words.BYE, rest)
+            session.leave(EXIT_OK, word=ends["word"] or words.BYE, unsaid=rest)
+
+    def _asks_once_more(self, lines: bytes) -> bool:
+        """Whether this closes the room for all, and was not typed right before."""
+        if not (self.session.options.stays and self.session.by_hand and lines):
+            return False
+        line = lines.decode("utf-8", "replace").removesuffix("\n")
+        asks = "\n" not in line and self.heard.leaves_by(line) and not self._asked
+        if asks:
+            self.session.tell(f"{line} once more closes the room for all")
+        self._asked = asks
+        return asks
+
+    def takes_input(self) -> bool:
+        return self.session.sending and not self._says_no_more and not self.outbox.full
+
+    def unsaid(self) -> bytes:
+        return b""
 
     def pump(self) -> None:
-        super().pump()
-        done = self.in_room and not self.sending and self.presence == LIVE
-        if done and not self.outbox.awaits_records:
-            self._leave(EXIT_FAILURE if self._failed and not self._on_screen else EXIT_OK)
+        session, connection = self.session, self.session.connection
+        try:
+            while connection.flush() and self.heard.live and (lines := self.outbox.take(CHUNK)):
+                connection.give(lines)
+                self._taken = len(lines), len(connection.outgoing)
+            if session.ending and not (session.sending or self._delivering):
+                connection.end()
+        except OSError as error:
+            session.unsendable(error)
+        if not session.sending and self.heard.live and not self.outbox.awaits_records:
+            failed = self._member.failed and not session.on_screen
+            session.leave(EXIT_FAILURE if failed else EXIT_OK)
 
-    def _takes_input(self) -> bool:
-        if self.in_room:
-            return self.sending and not self.outbox.full
-        return super()._takes_input()
-
-    def _take_more(self) -> bool:
-        if not self.in_room:
-            return super()._take_more()
-        if self.presence == LIVE:
-            taken = self.outbox.take(CHUNK)
-            self.outgoing = self._sender.send(taken)
-            self._taken = len(taken), len(self.outgoing)
-        return bool(self.outgoing)
-
-    def _may_shut(self) -> bool:
-        if self.in_room:  # before we are let in, what waits is not outgoing yet
-            return self.ending is not None and not self._delivering
-        return super()._may_shut()
+    def _send(self, lines: bytes) -> None:
+        self.session.connection.give(lines)
+        self.pump()
 
     # What the child reports:
 
-    def read_report(self) -> bytes:
-        shown = super().read_report()
-        if self.in_room:
-            self.pump()  # what was recorded makes room for more
-        return shown
-
-    def _on_line(self, line: bytes) -> bytes:
+    def on_line(self, line: bytes) -> bytes:
         kind, rest = line[:1], line[1:]
         if kind == b"~":
             shown = read_answer(rest)[2] if self.heard.private(rest) else b""
@@ -131,45 +172,93 @@ class Joined(Resuming):
             try:
                 self.heard.own_record(rest)
             except Disagreement:
-                self._lost("the room takes one line for another")
-        elif self.in_room and kind.isdigit():
-            self.heard.record(line, live=self.presence == LIVE)
-            shown = line
+                self.lost("the room takes one line for another")
         else:
-            return super()._on_line(line)
-        return shown + b"\n" if shown and self._on_screen else b""
+            self.heard.record(line)
+            shown = line
+        return shown + b"\n" if shown and self.session.on_screen else b""
 
-    # Coming in, and going:
+    def due(self) -> float | None:
+        return None
 
-    def _enter(self) -> None:
-        from duplex.transcript.sanitize import Text
+    def look(self) -> None:
+        """What was recorded makes room for more."""
+        self.pump()
 
-        self._boundary = Text()
-        self._mine = None  # the room records what is said: --both is always so
-        self.outbox.say(self._boundary.feed(self.opening.said), sent=True)
-        self.unconfirmed = b""
-        if self._screen:
-            self._screen.enter_room(self)
-        self._say_what_waits(self.opening.release() + self._typed.take_tail())
+    def lost(self, reason: str) -> None:
+        self._reason = self._reason or reason
+        self.session.connection.cut()  # the child sees that, and reports it
 
-    def _announce(self, ending: Ending) -> None:
-        if not self.in_room:
-            super()._announce(ending)
-        elif ending.told:
-            self.tell(ending.text)
+    def unsendable(self) -> None:
+        connection = self.session.connection
+        if connection.out is connection.sock:
+            connection.broken = True
+        else:
+            self.lost("the sending process has ended")
 
-    def _finish(self, ending: Ending) -> None:
-        if self.in_room:
-            self.sending = False
-            deadline = time.monotonic() + FLUSH
-            self._delivering = True
-            while self._still_delivers() and ending.ours and time.monotonic() < deadline:
-                self._turn(ACK_EVERY)
-            self._delivering = False
-            if undelivered := list(self.outbox):
-                self._tell_lines("not known to have arrived", undelivered)
-                ending.status = ending.status or EXIT_FAILURE
-        super()._finish(ending)
+    def _on_lost(self, reason: str) -> None:
+        session, connection = self.session, self.session.connection
+        reason, self._reason = self._reason or reason, ""
+        for line in self.outbox.lost(self._untaken()):
+            if not line.ours and not self._over:
+                session.tell(f"not known to have been carried out: {line}")
+        self._taken = (0, 0)
+        connection.give_up()
+        connection.cut()
+        self.heard.presence = AWAY
+        if self._over or session.ending or not self._resumes:
+            session.hearing = False
+            event = events.read(self._over.encode())
+            status = EXIT_OK if event and event[0] == events.CLOSED else EXIT_FAILURE
+            session.end(Ending(status, self._over or f"connection lost: {reason}"))
+            return
+        self._member.is_away(reason)
+        session.child.tell("again")
+
+    def _untaken(self) -> int:
+        """Bytes of the lines taken last that were surely not sent.
+
+        A byte that was sent carries one of them at most; if it is sealed, often none.
+        """
+        lines, size = self._taken
+        sent = max(0, size - len(self.session.connection.outgoing))
+        return max(0, lines - sent)
+
+    def _on_connection(self, _reason: str) -> None:
+        """The child has made another one; where a relay sends, with the way to that."""
+        session = self.session
+        session.connection.close()
+        sock, *relays = session.child.handed
+        session.child.handed = []
+        for handed in (sock, *relays):
+            handed.setblocking(False)
+        relay = relays[0] if relays else None
+        session.connection = Connection(sock, plain.Sender(), relay)
+        self.heard.presence = JOINING
+
+    def _on_kept(self, path: str) -> None:
+        """Only the child writes it."""
+        self.session.recording.transcript, self.session.kept_in = None, path or None
+
+    def _on_over(self, reason: str) -> None:
+        self._over = reason
+
+    # The end:
+
+    def deliver(self, ending: Ending) -> None:
+        session = self.session
+        session.sending = False
+        self._delivering = True
+        if ending.ours:
+            session.turn_while(self._still_delivers, FLUSH)
+        self._delivering = False
+        if undelivered := list(self.outbox):
+            self._member.tell_undelivered("not known to have arrived", undelivered)
+            ending.status = ending.status or EXIT_FAILURE
 
     def _still_delivers(self) -> bool:
-        return bool(self.outbox) and self.presence != AWAY and self._reports
+        return bool(self.outbox) and not self.heard.away and self.session.child.reports
+
+    def announce(self, ending: Ending) -> None:
+        if ending.told:
+            self.session.tell(ending.text)

@@ -114,6 +114,7 @@ class Host:
         self._closing = ""  # the event that closes the room
         self._failed = False  # and it is not as anybody wished
         self._synced = options.fsync == "second"
+        self._operator: Callable[[socket.socket, str, str, str], int] = options.operator
 
     def run(self) -> int:
         """Serve until a signal or the operator ends it; the exit status."""
@@ -300,10 +301,8 @@ class Host:
         close_all_but({0, 1, 2, sock.fileno()})
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        from duplex.client import operating  # what no member needs
-
         room = self._room
-        return operating.run(sock, room.name, room.protection.name, room.keeper)
+        return self._operator(sock, room.name, room.protection.name, room.keeper)
 
     # The end:
 

@@ -15,7 +15,6 @@ Knows the sockets' options for that, and nothing of what is said.
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import time
@@ -29,7 +28,7 @@ _ABORT = struct.pack("ii", 1, 0)  # struct linger: a close sends a reset, socket
 
 
 class HalfClosed:
-    """The connection of such a peer. `fd` is readable once it has gone altogether."""
+    """The connection of such a peer."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.told = False  # the user knows that it says no more
@@ -38,12 +37,6 @@ class HalfClosed:
         self._asked = False
         with suppress(OSError):  # it has gone, or takes nothing: then what is said will tell
             self._asked = is_tcp(sock) and sock.send(_BYTE, socket.MSG_OOB) == 1
-        self._watched = select.epoll()
-        self._watched.register(sock.fileno(), 0)  # EPOLLHUP, of both directions
-
-    @property
-    def fd(self) -> int:
-        return self._watched.fileno()
 
     @property
     def left(self) -> bool:
@@ -58,9 +51,6 @@ class HalfClosed:
         """How many of the bytes under way were something said."""
         asking = self._asked and not self.told  # by then the byte has been acknowledged
         return max(0, under_way - asking)
-
-    def close(self) -> None:
-        self._watched.close()
 
 
 def shut(sock: socket.socket) -> None:

@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.channel.protection import Protection
     from duplex.system.process import Signals
-    from duplex.talk.ahead import Ahead
+    from duplex.talk.stdin import Ahead
 
 AT_ONCE = 8  # unfinished handshakes
 GUESSES = 3  # wrong codes, in all the time that this listens: see docs/security.md

@@ -1,10 +1,15 @@
-"""A talk between two, and the parent's half of it: sends what is typed, shows, and ends it all.
+"""A session, and the parent's half of it: the fork, standard input, signals, and the end of it all.
 
-    parent  stdin, socket (writes only), Sender, report pipe (reads), transcript (events, --both)
-    child   socket (reads only), Receiver, report pipe (writes), transcript: see receiver.py
+    parent  stdin, socket (writes only), Sender, channel (reads), transcript (events, --both)
+    child   socket (reads only), Receiver, channel (writes), transcript: see receiver.py
 
-The parent never reads what the peer says from the socket; it learns from the report pipe what it
-shows on a screen, and how the child ended. This file knows no wire format and no socket option.
+    Session ── Connection   the sending half; another one when it was lost and made again
+       ├────── a policy     what differs between a talk of two and a room: policy.py
+       └────── a screen     if there is one: ui.py
+
+The parent never reads what the peer says from the socket; it learns from its child what it shows
+on a screen, and how that ended. Its one loop is `turn`; a screen calls it, too. This file knows no
+wire format and no socket option.
 """
 
 from __future__ import annotations
@@ -16,42 +21,39 @@ import signal
 import socket
 import time
 
-from duplex.channel import plain
 from duplex.system.errors import EXIT_FAILURE, EXIT_OK, EXIT_SIGNAL, reason_of, say_status
-from duplex.system.process import Signals, close_all_but, fork, unblock_signals, wait
+from duplex.system.halfclose import abort
+from duplex.system.process import Signals, in_foreground, wait
 from duplex.system.stdio import EXIT_PIPE
-from duplex.system.tcp import CHECK_EVERY
-from duplex.talk import words
+from duplex.system.tcp import CHECK_EVERY, is_closed
+from duplex.talk import stdin
+from duplex.talk.child import STOP, Child, settle
+from duplex.talk.connection import Connection
 from duplex.talk.ending import Ending
-from duplex.talk.parting import ACK_EVERY, Parting
-from duplex.transcript import record
+from duplex.talk.stdin import LOOK_EVERY, STDIN
 from duplex.transcript.recording import Recording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
+    from collections.abc import Callable
 
     from duplex.channel.base import Channel
-    from duplex.talk.receiver import Receiving, Report
-    from duplex.terminal.screen import Screen
+    from duplex.talk import ui
+    from duplex.talk.policy import Policy
     from duplex.transcript.file import Transcript
 
-CHUNK = 64 * 1024  # bytes a read
-
-_STDIN, _STDOUT = 0, 1
-_ME = "me"
-
-
-def begin(text: str, channel: Channel, transcript: Transcript | None) -> None:
-    """Tell and record that there is a connection; a TranscriptError ends the program here."""
-    say_status(f"{text}, {channel.name}")
-    if transcript:
-        transcript.append_now(lambda at: record.event(text, at))
+FLUSH = 2.0  # s to get rid of what is still to be sent, once this side ends
+LINGER = 0.5  # s for the peer to end, too, once all is sent: what it says meanwhile is recorded
+ACK_EVERY = 0.01  # s between two looks whether the last bytes are acknowledged
+_STDOUT = 1
 
 
-class Talk(Parting):
-    """One connection, from the fork to the end of both processes."""
+class Session:
+    """From the fork to the end of both processes. Make one, make its policy, and `run`."""
+
+    policy: Policy
+    child: Child
 
     def __init__(
         self,
@@ -61,285 +63,240 @@ class Talk(Parting):
         options: argparse.Namespace,
         signals: Signals,
         transcript: Transcript | None,
+        open_screen: Callable[[ui.Talk], ui.Screen],
     ) -> None:
-        super().__init__(sock, channel.sender, options, signals, transcript)
+        self.connection = Connection(sock, channel.sender)
         self.channel_name = channel.name
         self.address = address  # the peer's, as people write it
+        self.options = options
+        self.peer: str = options.peer
+        self.signals = signals
+        self.recording = Recording(transcript, self.tell)
+        self.kept_in: str | None = None  # the transcript that only the child writes
         self.started = time.monotonic()
-        self._verbatim: bool = options.verbatim
-        self._receiver = channel.receiver  # the child's, and until the fork
-        self._mine = plain.Receiver() if options.both else None  # what we say, as a record has it
-        self._has_said = False  # something was read from stdin, or the screen
-        self._unread_report = b""
-        self.unconfirmed = b""  # lines said that may still be refused: they are not shown as said
-        self._ahead = b""  # what was typed while nobody was there
-        self._on_screen = (
+        self.by_hand = os.isatty(STDIN)  # a person sits here
+        self.on_screen = (
             self.by_hand
             and os.isatty(_STDOUT)
             and not options.plain
             and os.environ.get("TERM", "dumb") != "dumb"
         )
+        self.screen: ui.Screen | None = None
+        self.ending: Ending | None = None
+        self.sending = True  # stdin, or the screen, may still bring something
+        self.hearing = True  # the peer may still say something
+        self.unconfirmed = b""  # lines said that may still be refused: they were not echoed yet
+        self.ahead = b""  # what was typed while nobody was there
+        self._ways = {"asked": self._on_asked, "unshown": self._on_unshown}
+        self._ways["stopped"] = self._on_stopped
+        self._asked = False  # our half is shut, and the peer wants to know whether we are here
+        self._open_screen = open_screen
+        self._receiver = channel.receiver  # the child's, and until the fork
 
-    def begin_with(self, ahead: bytes) -> None:
-        """Say these lines first, as if they were typed: they were, while nobody was there."""
-        self._ahead = ahead
-
-    def run(self) -> Ending:
+    def run(self, policy: Policy) -> Ending:
         """Fork and talk until it ends; the child is reaped and the socket closed on return."""
-        self.report_fd, child_end = self._open_channel()
-        self._child = fork(lambda: self._be_the_child(child_end))
-        os.close(child_end)
+        self.policy = policy
+        self.child = Child(self._be_the_child)
         del self._receiver
-        if self._on_screen:
-            self._screen = self._open_screen()
-            self._screen.run()
+        if self.on_screen:
+            policy.before_screen()
+            self.screen = self._open_screen(self)
+            self.policy.appear(self.screen)
+            self.screen.run()
             self.signals.arm()
         else:
-            self.say(self.take_ahead())
+            policy.say(self.ahead)
         while self.ending is None:
-            self._turn(None)
+            self.turn(None)
         self._finish(self.ending)
         self._tell_unsent(self.ending)
-        if self._screen:
-            self._screen.close()
+        if self.screen:
+            self.screen.close()
         return self.ending
-
-    def _open_channel(self) -> tuple[int, int]:
-        """The parent's and the child's end of what the child reports through."""
-        return os.pipe()
-
-    def _open_screen(self) -> Screen:
-        from duplex.terminal.screen import Screen  # heavy: only for a terminal, after the fork
-
-        return Screen(self)
 
     def _be_the_child(self, report_fd: int) -> int:
         """Only the child runs this: let go of the parent's half, then receive."""
-        from duplex.talk.receiver import Report
-
-        transcript = self._recording.transcript
-        mine = transcript.reopen() if transcript else None
-        kept = {_STDOUT, 2, report_fd, self.sock.fileno(), *([mine.fd] if mine else [])}
-        del self._sender, self._typed
-        close_all_but(kept)
-        os.open(os.devnull, os.O_RDONLY)  # the lowest free number: standard input
-        signals = Signals(ignored=(signal.SIGINT, signal.SIGHUP))
-        unblock_signals()
-        report = Report(report_fd, signals)
-        return self._receiving(report, Recording(mine, report.warn)).run()
-
-    def _receiving(self, report: Report, recording: Recording) -> Receiving:
-        """Only the child runs this: what all the rest of it is."""
         # Imported here, because a parent that has something to send need not wait for it.
-        from duplex.talk.receiver import Receiving
+        from duplex.talk.receiver import Report, shown_on_screen, shown_on_stdout
 
-        return Receiving(*self._for_receiving(report, recording), verbatim=self._verbatim)
-
-    def _for_receiving(self, report: Report, recording: Recording) -> tuple[Any, ...]:
-        from duplex.talk.receiver import shown_on_screen, shown_on_stdout
-
-        show = shown_on_screen(report) if self._on_screen else shown_on_stdout(report, self.peer)
+        transcript = self.recording.transcript
+        mine = transcript.reopen() if transcript else None
+        sock = self.connection.sock
+        kept = {_STDOUT, 2, report_fd, sock.fileno(), *([mine.fd] if mine else [])}
+        del self.connection
+        report = Report(report_fd, settle(kept))
+        show = shown_on_screen(report) if self.on_screen else shown_on_stdout(report, self.peer)
         receiver = self._receiver
-        del self._receiver
         receiver.parted = True
-        return self.sock, receiver, self.peer, recording, show, report
+        recording = Recording(mine, report.warn)
+        return self.policy.receiving(sock, receiver, self.peer, recording, show, report)()
 
-    # From here on, all is the parent's. These the screen calls, too:
-
-    def say(self, data: bytes) -> None:
-        """Send what was typed, as far as the words that mean something let it."""
-        self._has_said = self._has_said or bool(data)
-        said = self._typed.feed(data)
-        if self._typed.take_help():
-            for line in words.HELP:
-                self.tell(line)
-        if self.sending:
-            self._echo(said)
-            self._send(said)
-            return
-        if self._typed.word:
-            self._leave(EXIT_OK)
-        else:
-            self._tell_not_sent(said)
-
-    def say_text(self, lines: bytes) -> None:
-        """Send whole lines as they are: what was pasted means nothing but itself."""
-        if words.ends_with(lines, words.BYE):
-            lines = lines[:-1] + b" \n"  # or the other side would end, as nothing follows
-        if self.sending:
-            self._echo(lines)
-            self._send(lines)
-        else:
-            self._tell_not_sent(lines)
-
-    def take_ahead(self) -> bytes:
-        """What was typed before there was anybody to hear it."""
-        ahead, self._ahead = self._ahead, b""
-        return ahead
-
-    def end_saying(self) -> None:
-        """The end of what is typed: nothing more is said; once that is so, this side ends."""
-        if self.sending:
-            self.stop_saying()
-        else:
-            self._leave(EXIT_OK)
-
-    def stop_saying(self) -> None:
-        """Say no more: the peer is told by shutting our half, once all is sent."""
-        self._send(self._typed.end())
-        if self._mine is not None:
-            self._record_own(self._mine.end(cut_off=False))
-        self.sending = False
-        self.pump()
-        if self.by_hand and not self.half and not self.ending:
-            self.tell(f"you say no more; {self.peer} still can (quit ends)")
-
-    def interrupted(self, number: int) -> None:
-        """A signal, or Ctrl-C, ends this side."""
-        self._leave(EXIT_SIGNAL + number, f" ({signal.Signals(number).name})")
-
-    def read_report(self) -> bytes:
-        """What the child tells: acts on it, and returns the records that are to be shown."""
-        data = self._read_channel()
-        if not data:
-            self._child_ended()
-            return b""
-        lines = (self._unread_report + data).split(b"\n")
-        self._unread_report = lines.pop()
-        return b"".join(map(self._on_line, lines))
-
-    def tell(self, text: str) -> None:
-        """Tell the user something, in one line, wherever he is looking."""
-        if self._screen and self._screen.running:
-            self._screen.tell(text)
-        else:
-            say_status(text)
-
-    @property
-    def reports(self) -> bool:
-        """The child lives, and there may be more to `read_report`."""
-        return self._reports
+    # From here on, all is the parent's. These the screen calls, too (ui.Talk):
 
     @property
     def transcript_path(self) -> str | None:
-        return self._recording.transcript.path if self._recording.transcript else None
+        return self.recording.transcript.path if self.recording.transcript else self.kept_in
 
-    # And these only the loop without a screen:
+    def end_saying(self) -> None:
+        if self.sending:
+            self.policy.stop_saying()
+        else:
+            self.leave(EXIT_OK)
 
-    def _turn(self, seconds: float | None) -> None:
-        """Wait for one round of events, `seconds` at most, and act on them."""
+    def interrupted(self, number: int) -> None:
+        self.leave(EXIT_SIGNAL + number, f" ({signal.Signals(number).name})")
+
+    def wanted(self) -> dict[int, int]:
+        """What a turn waits for; the keyboard is the screen's, if there is one."""
+        connection = self.connection
         events = {} if self.ending else {self.signals.fd: select.POLLIN}
-        if self._reports:
-            events[self.report_fd] = select.POLLIN
-        if self.outgoing and not self._broken:
-            events[self._out.fileno()] = select.POLLOUT
-        elif self._takes_input():
-            events[_STDIN] = select.POLLIN
-            if not self._hearing:  # the socket, only for its end: is the peer gone altogether?
-                events[self.sock.fileno()] = 0
-        if self.half:
-            events[self.half.fd] = select.POLLIN
-        if seconds is None and self.under_way():
-            seconds = CHECK_EVERY if self._hearing or not self._shut else ACK_EVERY
-        if (due := self.due()) is not None:
-            seconds = due if seconds is None else min(due, seconds)
-        happened = wait(events, seconds)
+        if self.child.reports and not (self.screen and self.screen.busy):
+            events[self.child.fileno()] = select.POLLIN
+        if not (self.hearing or self.ending or connection.shut):
+            events[connection.sock.fileno()] = 0  # only its end: is the peer gone altogether?
+        if connection.outgoing and not connection.broken:
+            events[connection.out.fileno()] = select.POLLOUT
+        elif not (self.screen or self._waits_for_shell()) and self.policy.takes_input():
+            events[STDIN] = select.POLLIN
+        return events
+
+    def due(self) -> float | None:
+        dues = [self.policy.due()]
+        if self.connection.under_way():
+            dues.append(CHECK_EVERY if self.hearing or not self.connection.shut else ACK_EVERY)
+        if self._waits_for_shell():
+            dues.append(LOOK_EVERY)
+        return min((due for due in dues if due is not None), default=None)
+
+    def turn(self, seconds: float | None) -> None:
+        """Wait for one round of events, `seconds` or as long as is `due`, and act on them."""
+        happened = wait(self.wanted(), self.due() if seconds is None else seconds)
         if self.signals.received and not self.ending:
             self.interrupted(self.signals.received)
-        if self.report_fd in happened and (records := self.read_report()):
-            self._print(records)
-        if self.sock.fileno() in happened or self._out.fileno() in happened:
-            self.pump()
-        if _STDIN in happened and not self.ending:
-            if happened[_STDIN] & select.POLLHUP:
+        connection = self.connection
+        if self.child.fileno() in happened:
+            self._read_reports()
+        if happened.keys() & {connection.sock.fileno(), connection.out.fileno()}:
+            self.policy.pump()
+        if STDIN in happened and not self.ending:
+            if happened[STDIN] & select.POLLHUP:
                 self.by_hand = False  # a terminal that has hung up is one no more
             self._read_stdin()
-        self.look()
+        try:
+            self.connection.check()
+        except OSError as error:
+            self.policy.lost(reason_of(error))
+        self.policy.look()
 
-    def _echo(self, lines: bytes) -> None:
-        """What is said here is shown, where the terminal does not do that."""
-        if self._screen and lines:
-            self._screen.echo(lines)
+    # And these the policy:
+
+    def turn_while(self, condition: Callable[[], object], seconds: float) -> None:
+        """Go on like that, `seconds` at most."""
+        deadline = time.monotonic() + seconds
+        while condition() and time.monotonic() < deadline:
+            self.turn(ACK_EVERY)
+
+    def tell(self, text: str) -> None:
+        """Tell the user something, in one line, wherever he is looking."""
+        if self.screen and self.screen.running:
+            self.screen.tell(text)
+        else:
+            say_status(text)
+
+    def unsendable(self, error: OSError) -> None:
+        """What the connection has raised."""
+        if error.errno in (errno.EPIPE, errno.ENOTCONN):
+            self.policy.unsendable()
+        else:
+            self.policy.lost(reason_of(error))
+
+    def leave(self, status: int, why: str = "", word: bytes = b"", unsaid: bytes = b"") -> None:
+        """This side ends it; by a `word` among what was said, after which `unsaid` stood."""
+        text = f"this side left{why}"
+        self.end(Ending(status, text, ours=True, told=False, word=word, unsaid=unsaid))
+
+    def end(self, ending: Ending) -> None:
+        """The first reason to end is the one that counts."""
+        self.ending = self.ending or ending
+
+    # Here and now:
+
+    def _waits_for_shell(self) -> bool:
+        """Who stays in the background, where the terminal would stop who reads it."""
+        return self.options.stays and self.by_hand and not self.screen and not in_foreground(STDIN)
 
     def _read_stdin(self) -> None:
-        try:
-            data = os.read(_STDIN, CHUNK)
-        except BlockingIOError:
-            return  # others read it, too, and one of them was faster
-        except OSError as error:  # a terminal that hung up, a directory
-            self.tell(f"cannot read standard input: {reason_of(error)}")
-            data = b""
+        data = stdin.read(self.tell)
         if data:
-            self.say(data)
-        else:
+            self.policy.say(data)
+        elif data is not None:
             self.end_saying()
 
-    def _send(self, data: bytes) -> None:
-        if self._mine is not None:
-            self._record_own(self._mine.receive(data))
-        self.give(data)
-        if self._typed.word:
-            self._leave_by(self._typed.word, self._typed.rest)
+    def _read_reports(self) -> None:
+        """What the child tells: act on it, and show what is to be shown."""
+        shown = b"".join(map(self.on_report, self.child.read()))
+        if shown and self.screen:
+            self.screen.show(shown)
+        if self.hearing and not self.child.reports:
+            self.hearing = False
+            text = f"the receiving process {self.child.how_it_ended()}"
+            self.end(Ending(EXIT_FAILURE, f"connection closed: {text}"))
 
-    def _takes_input(self) -> bool:
-        """Whether stdin is to be read; who sits here can end it when all is said, too."""
-        return (self.sending or (self.by_hand and not self.ending)) and not self._broken
-
-    def _read_channel(self) -> bytes:
-        return os.read(self.report_fd, CHUNK)
-
-    def _on_line(self, line: bytes) -> bytes:
-        """One line of a report: what of it is to be shown."""
-        if line[:1].isdigit():
-            return line + b"\n"
+    def on_report(self, line: bytes) -> bytes:
+        """One line of it: what of that is to be shown."""
         if line.startswith(b"!"):
             self.tell(line[1:].decode())
+        elif line.startswith(b"."):
+            word, _, rest = line[1:].decode().partition(" ")
+            way = self.policy.ways.get(word) or self._ways.get(word)
+            if way:
+                way(rest)
         else:
-            word, _, reason = line[1:].decode().partition(" ")
-            self._on_report(word, reason)
+            return self.policy.on_line(line)
         return b""
 
-    def _record_own(self, lines: bytes) -> None:
-        if lines:
-            self._recording.record_now(lambda at: record.said(_ME, lines, at))
+    def _on_asked(self, _reason: str) -> None:
+        self._asked = True
 
-    def _on_report(self, word: str, reason: str) -> None:
-        if word == "answer":  # one at a time: whoever asks and does not read fills nothing
-            self._answer = bytes.fromhex(reason)
-            self.pump()
-            return
-        if word == "stranger":
-            self._turn_away(*reason.split(" ", 1))
-            return  # the child hears it out, so that it reads the answer
-        if word == "asked":
-            self._asked = True
-            return
-        if word in ("left", "bye"):
-            self._peer_left(said_bye=word == "bye")
-        elif word == "lost":
-            self._lost(reason)
-        elif word == "tampered":
-            self._end(Ending(EXIT_FAILURE, f"connection closed: {reason}"))
-        elif word == "unshown" and reason == os.strerror(errno.EPIPE):
-            self._leave(EXIT_PIPE)
-        elif word == "unshown":
+    def _on_unshown(self, reason: str) -> None:
+        self.hearing = False
+        if reason == os.strerror(errno.EPIPE):
+            self.leave(EXIT_PIPE)
+        else:
             self.tell(f"cannot write to standard output: {reason}")
-            self._leave(EXIT_FAILURE)
-        elif word == "stopped":
-            text = "connection closed: the receiving process was told to end"
-            self._end(Ending(EXIT_FAILURE, text))
-        self._hearing = False
+            self.leave(EXIT_FAILURE)
 
-    def _turn_away(self, reply: str, why: str) -> None:
-        """Who had come speaks something else: what it has said is nowhere, and we wait on."""
-        ending = Ending(EXIT_FAILURE, f"{self.address} was refused: {why}")
-        ending.stranger = self.by_hand or not self._has_said
-        if not ending.stranger:  # the next peer would get the rest, and not the beginning
-            ending.text += "; it has got the beginning of what was to be said"
-        self.outgoing += self._sender.send(bytes.fromhex(reply))
-        self._end(ending)
+    def _on_stopped(self, _reason: str) -> None:
+        self.hearing = False
+        text = "connection closed: the receiving process was told to end"
+        self.end(Ending(EXIT_FAILURE, text))
 
-    def _print(self, records: bytes) -> None:
-        """Show what comes once the screen has been closed."""
-        assert self._screen
-        self._screen.show_late(records)
+    def _finish(self, ending: Ending) -> None:
+        """Send what is left, tell the peer by shutting our half, and let the child end."""
+        self.policy.deliver(ending)
+        connection = self.connection
+        said_before = connection.shut  # the peer knows that we say no more, not that we leave
+        self.sending = False
+        self.policy.pump()
+        self.turn_while(lambda: connection.under_way() and not is_closed(connection.sock), FLUSH)
+        self.turn_while(lambda: self.hearing and not self._asked, LINGER)
+        stays = self.hearing and ending.ours  # the peer has not ended
+        self.child.ask_to_end()
+        self.turn_while(lambda: self.child.reports, STOP)
+        if self.child.reports:
+            self.child.is_gone()
+        self.policy.announce(ending)
+        if stays and (self._asked or said_before) and not self.connection.under_way():
+            abort(self.connection.sock)
+        self.connection.close()
+
+    def _tell_unsent(self, ending: Ending) -> None:
+        """What was being typed, or is still in the pipe, when it ended."""
+        if self.by_hand:
+            draft = self.screen.take_draft() if self.screen else b""
+            lines = self.policy.unsaid() + ending.unsaid + draft + stdin.typed()
+            stdin.tell_not_sent(lines, self.tell)
+        elif ending.word and (count := stdin.count_lines(ending.unsaid, self.signals)):
+            word = ending.word.decode()
+            self.tell(f"not sent: {count} after {word!r}; with --verbatim it is a word like others")
+            ending.status = ending.status or EXIT_FAILURE

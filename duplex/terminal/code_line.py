@@ -30,9 +30,9 @@ from prompt_toolkit.layout.processors import BeforeInput, PasswordProcessor
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from duplex.channel.passphrase import ENOUGH, WORDS, candidates, listed, normal, split
-from duplex.terminal.code_prompt import CTRL_C, CTRL_D, PROMPT
 from duplex.terminal.keyboard import Keyboard
 from duplex.terminal.redraw import Redrawing
+from duplex.terminal.tty import CTRL_C, CTRL_D
 
 _FIRST_HINT = f"{WORDS} words, or {ENOUGH} letters of each; Tab completes a word, Ctrl-C gives up"
 
@@ -40,7 +40,8 @@ _FIRST_HINT = f"{WORDS} words, or {ENOUGH} letters of each; Tab completes a word
 class CodeLine:
     """One question on the terminal `tty`; `run` returns when it is answered or `asker` ends."""
 
-    def __init__(self, tty: int, asker: int) -> None:
+    def __init__(self, prompt: str, tty: int, asker: int) -> None:
+        self._prompt = prompt
         self._tty = tty
         self._asker = asker  # a descriptor: its end is that of the process that asks
         self._typed = Buffer(history=DummyHistory(), multiline=False)
@@ -87,7 +88,9 @@ class CodeLine:
 
     def _application(self, source: Keyboard, output: Vt100_Output) -> Application[bytes]:
         line = Window(
-            BufferControl(self._typed, input_processors=[PasswordProcessor(), BeforeInput(PROMPT)]),
+            BufferControl(
+                self._typed, input_processors=[PasswordProcessor(), BeforeInput(self._prompt)]
+            ),
             wrap_lines=True,
             dont_extend_height=True,
         )

@@ -22,14 +22,13 @@ from duplex.channel.passphrase import normal
 from duplex.system import process
 from duplex.system.errors import EXIT_FAILURE, EXIT_OK, DuplexError, UsageError
 from duplex.system.process import Interrupted, Signals, wait
+from duplex.terminal.tty import CTRL_C, CTRL_D
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
 PROMPT = "code: "
-# What the line's process sends when no code is given: the key that was pressed. No code is one.
-CTRL_C, CTRL_D = b"\3", b"\4"
 _GRACE = 1.0  # s for the line's process to take its line off the screen
 _LFLAG, _CC = 3, 6  # where tcgetattr(3) has them in Python's list
 _OFF = b"\0"  # _POSIX_VDISABLE on Linux: no key does this
@@ -137,7 +136,7 @@ def _line(tty: int, signals: Signals) -> str:
         ours.close()  # so that the line is taken away, if it is still there
         if not child.ended(_GRACE):
             child.kill()
-    if answer == CTRL_C:
+    if answer == CTRL_C:  # the key that was pressed instead: no code is one
         raise Interrupted(signal.SIGINT)
     if answer == CTRL_D:
         raise DuplexError("cannot get the code: none was typed")
@@ -170,7 +169,7 @@ def _be_line(tty: int, theirs: socket.socket) -> int:
     process.close_all_but({0, 1, 2, tty, theirs.fileno()})
     from duplex.terminal.code_line import CodeLine
 
-    answer = CodeLine(tty, theirs.fileno()).run()
+    answer = CodeLine(PROMPT, tty, theirs.fileno()).run()
     try:
         theirs.sendall(answer)
     except OSError:

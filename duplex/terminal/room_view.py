@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 
-from duplex.client.resuming import AWAY, LIVE
 from duplex.protocol import commands, events, messages
 from duplex.protocol.commands import ACTION
 from duplex.protocol.messages import ANSWER
@@ -22,7 +21,7 @@ from duplex.transcript.record import Record, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from duplex.client.participant import Joined
+    from duplex.talk import ui
     from duplex.terminal.paint import Painter, Span
 
     Line = tuple[list[Span], list[Span]]  # what stands before the text, and the text
@@ -36,18 +35,17 @@ _BELL = b"\a"
 class RoomFace(Face):
     """What the screen asks for, of a room."""
 
-    def __init__(self, talk: Joined, painter: Painter) -> None:
+    def __init__(self, talk: ui.Talk, room: ui.Room, painter: Painter) -> None:
         super().__init__(talk, painter)
         painter.gap = ""
-        self._room = talk
+        self._room = room
         self._colours = Colours()
         self._pending_since = 0.0  # monotonic; 0 while nothing is
-        self._commands = commands.names(operator=talk.operates)
+        self._commands = commands.names(operator=room.operates)
 
     def painted(self, lines: bytes) -> bytes:
         shown = "".join(self._line(line) for line in lines.splitlines())
-        calls, self._room.heard.calls = self._room.heard.calls, False
-        return shown.encode() + (_BELL if calls else b"")
+        return shown.encode() + (_BELL if self._room.take_call() else b"")
 
     def echo(self, text: str) -> bytes:
         """Nothing: it appears when the room has recorded it."""
@@ -55,16 +53,16 @@ class RoomFace(Face):
         return b""
 
     def pending(self) -> list[str]:
-        lines = list(self._room.outbox)
+        lines = self._room.pending()
         if not lines:
             self._pending_since = 0.0
-        if self._room.presence == LIVE and time.monotonic() - self._pending_since < PATIENCE:
+        if self._room.live and time.monotonic() - self._pending_since < PATIENCE:
             return []
-        return self._rows(list(map(str, lines)))
+        return self._rows(lines)
 
     def asks_before(self, line: str) -> str:
         """Whether who keeps the room wants to close it."""
-        others = len(self._room.heard.company) - 1
+        others = len(self._room.company) - 1
         if not self._room.operates or not self._room.leaves_by(line):
             return ""
         return f"close the room for all{f' {others + 1}' if others > 0 else ''}?"
@@ -78,15 +76,15 @@ class RoomFace(Face):
         head, _, word = before.rpartition(" ")
         ending = " " if head else ": "
         start = f"{head} " if head else ""
-        nicks = sorted(self._room.heard.company.nicks - {self._room.heard.nick}, key=str.casefold)
+        nicks = sorted(self._room.company.nicks - {self._room.nick}, key=str.casefold)
         found = [nick for nick in nicks if nick.casefold().startswith(word.casefold())]
         return [f"{start}{nick}{ending}" for nick in found] if word else []
 
     def bar(self) -> str:
-        room, heard = self._room, self._room.heard
-        state = f"{len(heard.company)} here" if room.presence != AWAY else "reconnecting…"
+        room = self._room
+        state = "reconnecting…" if room.away else f"{len(room.company)} here"
         keeping = ("/help lists the commands",) if room.operates else self._keeping()
-        return self._joined(f"room {room.room}", heard.nick, state, *keeping)
+        return self._joined(f"room {room.name}", room.nick, state, *keeping)
 
     def _line(self, line: bytes) -> str:
         painter = self._painter
@@ -103,7 +101,7 @@ class RoomFace(Face):
                 self._colours.rename(event[1], event[2])
             return [(DIM, "· ")], [(DIM, text)]
         name = parts.nick.decode()
-        own = name == self._room.heard.nick
+        own = name == self._room.nick
         nick = f"{BOLD if own else ''}{self._colours.of(name)}", name
         acts = parts.text.startswith(ACTION)
         said = text[len(ACTION) :] if acts else text
@@ -113,7 +111,7 @@ class RoomFace(Face):
     def _highlighted(self, text: str) -> list[Span]:
         """One's own nick stands out."""
         spans, at = [], 0
-        for mention in self._room.heard.mention.finditer(text):
+        for mention in self._room.mention.finditer(text):
             spans += [("", text[at : mention.start()]), (_MENTION, mention[0])]
             at = mention.end()
         return [*spans, ("", text[at:])]

@@ -14,7 +14,7 @@ from duplex.transcript.sanitize import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from duplex.talk.session import Talk
+    from duplex.talk import ui
     from duplex.terminal.paint import Painter
 
 PENDING = 5  # rows of what has not arrived, at most
@@ -23,7 +23,7 @@ PENDING = 5  # rows of what has not arrived, at most
 class Face:
     """What the screen asks for. Shown lines are bytes for the terminal, newline-ended."""
 
-    def __init__(self, talk: Talk, painter: Painter) -> None:
+    def __init__(self, talk: ui.Talk, painter: Painter) -> None:
         self._talk = talk
         self._painter = painter
 

@@ -16,6 +16,7 @@ import time
 from duplex.system import process
 from duplex.system.process import PIPE_BUF, Signals, seconds_left, wait
 
+CTRL_C, CTRL_D = b"\3", b"\4"  # what these keys send
 GRACE = 0.5  # s for all that is still to be written once a signal has come
 _STDIN = 0
 _TRY_EVERY = 0.01  # s between two tries of what the terminal has half the room for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duplex.client.incoming import Heard
+from duplex.client.incoming import JOINING, LIVE, Heard
 from duplex.client.outbox import LIMIT, Outbox
 from duplex.transcript.record import event, said
 
@@ -19,16 +19,17 @@ class Listener:
         self.box = Outbox()
         self.heard = Heard(self.box, lambda lines: self.refused.extend(map(str, lines)))
         self.heard.be_called("ann")
+        self.heard.presence = LIVE
 
     def happens(self, *events: str) -> None:
         for text in events:
-            self.heard.record(event(text, AT)[:-1], live=True)
+            self.heard.record(event(text, AT)[:-1])
 
     def says(self, nick: str, text: str, *, live: bool = True) -> bool:
         """Somebody else; whether the bell rings."""
-        self.heard.calls = False
-        self.heard.record(said(nick, f"{text}\n".encode(), AT)[:-1], live=live)
-        return self.heard.calls
+        self.heard.presence = LIVE if live else JOINING
+        self.heard.record(said(nick, f"{text}\n".encode(), AT)[:-1])
+        return self.heard.take_call()
 
     def is_told(self, *lines: str) -> list[bool]:
         """Lines for her alone; which of them are shown."""

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from duplex.channel import plain
+from duplex.client.detect import Undecided
 from duplex.client.follower import RECORD_LIMIT, Following
-from duplex.client.incoming import Heard
+from duplex.client.incoming import LIVE, Heard
 from duplex.client.outbox import Disagreement, Outbox
 from duplex.client.ownership import Mine
-from duplex.client.participant import Joined
+from duplex.client.participant import Participant
 from duplex.client.tracker import KNOWN
+from duplex.talk.child import Child
 from duplex.talk.receiver import Output, Report
+from duplex.talk.session import Session
 from duplex.terminal.paint import Painter
 from duplex.terminal.room_view import RoomFace
 from duplex.terminal.talk_view import Face
@@ -64,6 +67,18 @@ class _Socket:
         return lambda *_: None
 
 
+class _Child(Child):
+    """The other of the two, which is told what it is."""
+
+    def __init__(self, told: list[str]) -> None:
+        self.reports = True
+        self.handed = []
+        self._told = told
+
+    def tell(self, what: str) -> None:
+        self._told.append(what)
+
+
 class _Report(Report):
     """Where the child tells its parent, who hears it at once."""
 
@@ -97,17 +112,22 @@ class Client:
     def __init__(self, fd: int, *, on_screen: bool, operates: bool) -> None:
         sock = cast(socket.socket, _Socket(fd))
         options = argparse.Namespace(
-            peer="server", nick="ann", explicit=operates, verbatim=False, both=False, plain=True
+            peer="server",
+            nick="ann",
+            explicit=operates,
+            plain=True,
+            **dict.fromkeys(("verbatim", "both", "keep", "stays"), False),
         )
-        more: Any = (None, None, b"", object())
-        self.parent = Joined(sock, plain.channel(), "server:5000", options, *more)
+        more: Any = (None, None, None)
+        self.parent = Session(sock, plain.channel(), "server:5000", options, *more)
+        again: Any = object()
+        self.parent.policy = Undecided(self.parent, b"", again, None)
         self.parent.tell = is_safe_line  # type: ignore[method-assign]
-        self.parent._channel = sock
-        self._is = ""
-        self.parent._answer_child = self._tell_child  # type: ignore[method-assign]
-        self.parent._on_screen = on_screen
-        painter = Painter(lambda: COLUMNS)
-        self._face, self._face_of_pair = RoomFace(self.parent, painter), Face(self.parent, painter)
+        self._told: list[str] = []
+        self.parent.child = _Child(self._told)
+        self.parent.on_screen = on_screen
+        self._painter = Painter(lambda: COLUMNS)
+        self._face = Face(self.parent, self._painter)
         self._sock = sock
         report = _Report(fd, self._hear)
         show = self._hand_on if on_screen else lambda lines, _: self._shown(lines)
@@ -116,7 +136,7 @@ class Client:
             verbatim=False,
         )
         self.child.prepare(b"2026-11-23T23:34:31.123Z * connected\n", None, on_screen=on_screen)
-        self.child._told = lambda: f"{self._is}\n".encode()  # type: ignore[method-assign]
+        self.child._told = lambda: f"{self._told[-1]}\n".encode()  # type: ignore[method-assign]
         self.child._to_parent = _Output(self._handed_on)
         self.child._to_stdout = None if on_screen else _Output(self._shown)
 
@@ -126,19 +146,18 @@ class Client:
         for number, part in enumerate(data.split(CUT)):
             if number:
                 child._receiver, child._greeting = plain.Receiver(), b""
-                parent._handed = [os.dup(self._sock.fileno())]
-                with socket.socketpair()[0] as other:
-                    os.dup2(other.fileno(), parent._handed[0])
+                parent.child.handed = [socket.socketpair()[0]]
                 child._report.tell(".connection")
             if not self._until_end(part, size) or not child._in_room or child._over:
                 return
 
-    def _tell_child(self, what: str) -> None:
-        self._is = what
+    @property
+    def heard(self) -> Heard:
+        """What the parent knows of the room."""
+        return cast(Participant, self.parent.policy).heard
 
     def close(self) -> None:
-        for sock in {self.parent.sock, self.parent._out}:
-            sock.close()
+        self.parent.connection.close()
 
     def _until_end(self, data: bytes, size: int) -> bool:
         """One connection, to its end; whether it was not refused."""
@@ -166,15 +185,17 @@ class Client:
         parent = self.parent
         if parent.ending:
             return
-        shown = parent._on_line(line)
-        if shown and parent.in_room:
+        shown = parent.on_report(line)
+        room = parent.policy
+        if isinstance(room, Participant):
+            if not isinstance(self._face, RoomFace):
+                self._face = RoomFace(self.parent, room.heard, self._painter)
+            assert len(room.heard.company.nicks) <= KNOWN
+        if shown:
             self._on_screen(self._face.painted(shown).removesuffix(b"\a"))
             is_safe_line(self._face.bar())
             self._face.candidates("a")
             "".join(map(is_not_harmful, self._face.pending()))
-        elif shown:
-            self._on_screen(self._face_of_pair.painted(shown))
-        assert len(parent.heard.company.nicks) <= KNOWN
         if parent.ending:
             is_safe_line(parent.ending.text)
 
@@ -201,7 +222,7 @@ def _following(_directory: Path) -> Check:
         (how, size), said = numbers(data, 2)
         client = Client(fd, on_screen=bool(how & 1), operates=bool(how & 2))
         if how & 4:
-            client.parent.say(b"hello\n/nick bob\n/who\nhello\n")
+            client.parent.policy.say(b"hello\n/nick bob\n/who\nhello\n")
         if how & 8:
             said = _WELCOME + said
         client.is_sent(said, size)
@@ -218,6 +239,7 @@ def _heard(_directory: Path) -> Check:
         gone: list[object] = []
         heard = Heard(box, gone.extend)
         heard.be_called("ann")
+        heard.presence = LIVE
         said = 0
         for raw in data.split(b"\n"):
             (kind,), rest = numbers(raw, 1)
@@ -235,7 +257,7 @@ def _heard(_directory: Path) -> Check:
                 with suppress(Disagreement):
                     heard.own_record(line)
             elif kind == 5:
-                heard.record(line, live=True)
+                heard.record(line)
             elif kind < 9:
                 heard.private(line)
             elif kind == 9:

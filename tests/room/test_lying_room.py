@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 from fuzz.client import Client
 
+from duplex.client.incoming import Heard
+from duplex.client.outbox import Outbox
 from duplex.client.ownership import Mine
 from duplex.client.tracker import KNOWN, Company
 from duplex.terminal.colours import Colours
@@ -35,7 +37,7 @@ def test_history_that_ends_within_a_record_makes_no_report_of_its_rest(
     client: Client, end: int
 ) -> None:
     client.is_sent(WELCOME + JOINED % end + SAID * 3, 0)
-    assert client.parent.presence == "away"
+    assert client.heard.away
 
 
 @pytest.mark.parametrize(
@@ -51,14 +53,14 @@ def test_history_that_ends_within_a_record_makes_no_report_of_its_rest(
 )
 def test_numbers_of_any_length_are_borne(client: Client, line: bytes) -> None:
     client.is_sent(WELCOME + JOINED % 0 + line + SAID, 0)
-    client.parent.heard.company.complete  # noqa: B018
-    assert len(client.parent.heard.company) >= 0
+    client.heard.company.complete  # noqa: B018
+    assert len(client.heard.company) >= 0
 
 
 def test_a_nick_with_an_odd_space_in_it_is_a_nick(client: Client) -> None:
     line = "! you are a\u00a0b now: key k\u2003k\n".encode()
     client.is_sent(WELCOME + JOINED % 0 + line + SAID, 0)
-    assert client.parent.heard.nick == "a\u00a0b"
+    assert client.heard.nick == "a\u00a0b"
 
 
 @pytest.mark.parametrize("stamp", [b"9999-99-99T99:99:99.999Z", b"0000-00-00T00:00:00.000Z"])
@@ -121,16 +123,17 @@ def test_who_comes_back_without_end_to_a_room_that_is_ever_further_ahead_keeps_f
     assert len(mine._turns) == 1
 
 
-def test_a_question_of_ours_waits_once(client: Client) -> None:
-    outbox = client.parent.outbox
+def test_a_question_of_ours_waits_once() -> None:
+    outbox = Outbox()
+    heard = Heard(outbox, lambda _lines: None)
     for _ in range(1000):
-        client.parent.heard.ask_who()
+        heard.ask_who()
     assert outbox.take(1 << 20) == b"/who\n"
 
 
 def test_an_answer_to_what_was_not_asked_makes_nothing_to_be_sent(client: Client) -> None:
     client.is_sent(WELCOME + b"! not resumed: because\n" * 1000 + JOINED % 0, 0)
-    assert len(client.parent.outgoing) < 1000
+    assert len(client.parent.connection.outgoing) < 1000
 
 
 def test_no_colours_are_remembered_but_those_of_nicks() -> None:

@@ -24,6 +24,7 @@ from support import (
     DUPLEX,
     Duo,
     Program,
+    Terminal,
     alive,
     children,
     connections,
@@ -140,6 +141,35 @@ def test_a_relay_that_dies_costs_a_connection_and_no_line(
         until(lambda number=number: said_by("ann", log_of(host)) == [*map(str, range(number + 1))])
     ann.end_input()
     assert ann.status() == 0, ann.err
+
+
+def test_what_is_typed_on_a_screen_waits_for_the_relay_and_not_for_the_connection(
+    duo: Duo, kind: Kind, proxy: Callable[[int], Proxy], terminal: Callable[..., Terminal]
+) -> None:
+    """The connection takes more all the while: who waited for that would never be asleep."""
+    host, port = kind.start(duo)
+    between = proxy(port)
+    command = [*DUPLEX, "connect", "127.0.0.1", str(between.port), "--nick", "ann", *kind.calling]
+    ann = terminal(*command, cwd=duo.tmp / "ann", **kind.options["env"])
+    ann.sees("this is room")
+    between.cut()
+    ann.sees("connected again, as ann")
+    (relay,) = until(lambda: children(children(ann.pid)[0]))
+    os.kill(relay, signal.SIGSTOP)
+    lines = [f"{number} {'x' * 1000}" for number in range(600)]
+    pasted = "".join(f"{line}\r" for line in lines)
+    ann.spawned.send(f"\x1b[200~{pasted}\x1b[201~")
+    ann.sees("paste 600 lines?")
+    ann.spawned.send("y")
+    ann.sees("… and 596 more")
+    until(lambda: all(is_asleep(ann.pid) for _ in range(100)))
+    assert not said_by("ann", log_of(host))
+    os.kill(relay, signal.SIGCONT)
+    until(lambda: said_by("ann", log_of(host)) == lines)
+
+
+def is_asleep(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def test_who_does_not_read_for_a_while_has_every_record_once(duo: Duo, kind: Kind) -> None:
