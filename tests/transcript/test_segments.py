@@ -691,6 +691,42 @@ def test_a_copy_begins_where_it_is_told_to_and_is_cut_where_it_is_told_to(
     assert room.words == ["one"]
 
 
+def test_a_copy_is_cut_back_over_rotations_and_goes_on(
+    path: Path, start: Callable[..., Opened]
+) -> None:
+    """As after a power cut, which has left an earlier position."""
+    room = start(rotate=SMALL, shared=True)
+    room.segments.begin_at(5000)
+    offsets = [room.say(f"{number} {'x' * 50}") for number in range(100)]
+    room = start(rotate=SMALL, shared=True)
+    room.segments.cut(offsets[30])
+    assert room.segments.end == offsets[30]
+    assert sum(files(path).values()) == offsets[30] - 5000
+    assert len(room.words) == 30
+    for number in range(30, 60):
+        assert room.say(f"{number} {'x' * 50}") == offsets[number]
+    assert len(start(shared=True).words) == 60
+    room = start(shared=True)
+    with pytest.raises(Gone):
+        room.segments.cut(4000)
+
+
+def test_what_could_not_be_put_on_the_disk_is_not_there(
+    start: Callable[..., Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fdatasync(_fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    room = start()
+    room.say("before")
+    with monkeypatch.context() as there:
+        there.setattr(os, "fdatasync", fdatasync)
+        with pytest.raises(TranscriptError, match="Input/output error"):
+            room.segments.append(said("ann", b"lost\n"), synced=True)
+    room.segments.append(said("ann", b"after\n"), synced=True)
+    assert room.words == ["before", "after"]
+
+
 def test_a_transcript_that_begins_with_a_hole_as_earlier_copies_do_is_read_behind_it(
     path: Path, start: Callable[..., Opened]
 ) -> None:
