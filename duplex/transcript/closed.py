@@ -159,7 +159,6 @@ class Closed:
         self._path = path
         self._all: list[Segment] = []
         self._open: list[Segment] = []  # that can be opened again; the last used is the last
-        self._unsynced: list[Segment] = []
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -180,9 +179,8 @@ class Closed:
         self._all = unbroken(named(self._path), base)
 
     def add(self, segment: Segment) -> None:
-        """The one that was the newest, open and perhaps not on the disk yet."""
+        """The one that was the newest, and is open."""
         self._all.append(segment)
-        self._unsynced.append(segment)
         if segment.path:
             self._used(segment)
         elif len(moved := [one for one in self._all if not one.path]) > MOVED:
@@ -216,9 +214,8 @@ class Closed:
         if segment.fd >= 0:
             os.close(segment.fd)
             segment.fd, segment.writable = -1, False
-        for those in (self._open, self._unsynced):
-            if segment in those:
-                those.remove(segment)
+        if segment in self._open:
+            self._open.remove(segment)
 
     def forget(self, segment: Segment) -> None:
         """It is not there any more, and so those before it are none of this transcript's either."""
@@ -247,12 +244,6 @@ class Closed:
             if stat.S_ISREG(status.st_mode) and what == (os.geteuid(), segment.end - segment.first):
                 os.unlink(segment.path)
         self.forget(segment)
-
-    def sync(self) -> None:
-        """Put on the disk what was not. Raises OSError."""
-        while self._unsynced:
-            os.fdatasync(self._unsynced[0].fd)
-            del self._unsynced[0]
 
     def rest(self) -> None:
         """Have none open that can be opened again: what is removed is given back to the disk then,

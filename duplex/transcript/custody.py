@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from duplex.system.errors import DuplexError, TranscriptError, reason_of
 from duplex.transcript import keeping
@@ -131,6 +131,12 @@ class Custody:
         """
         moved = "" if named and leads_to(self.real, self._segments.fd) else clear(self.real)
         os.rename(f"{self.real}.new", self.real)
+        with suppress(PermissionError):  # it may be one that can be written, and not read
+            directory = os.open(os.path.dirname(self.real), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(directory)  # before the key says so
+            finally:
+                os.close(directory)
         return moved
 
 

@@ -186,7 +186,6 @@ class Segments(Reader):
     def sync(self) -> None:
         """All that was appended is on the disk. Raises TranscriptError."""
         try:
-            self._closed.sync()
             if self._synced < self.end:
                 os.fdatasync(self.fd)
                 self._synced = self.end
@@ -200,6 +199,7 @@ class Segments(Reader):
         anywhere: each step leaves what says which file begins where.
         """
         self._put_right()
+        os.fdatasync(self.fd)  # or a power cut could leave a gap before the next one
         with self._custody.new() as fd:
             closed.write_place(self.key, self.fd, self.base, self.end, self._first)
             if name:
@@ -208,7 +208,7 @@ class Segments(Reader):
             closed.write_place(self.key, fd, self.end, first=self._first)
         if self.end > self.base:
             self._closed.add(Segment(self.base, self.end, name, os.dup(self.fd)))
-        self.base = self.end
+        self.base = self._synced = self.end
         self._go_on_with(fd)
         return moved
 
