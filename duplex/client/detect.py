@@ -14,16 +14,16 @@ Runs in the parent. Knows what is sent before, and nothing of what is said in a 
 
 from __future__ import annotations
 
-import re
 import select
 import time
 
+from duplex.client.opening import Opening
 from duplex.client.participant import Participant
 from duplex.system.errors import EXIT_FAILURE, EXIT_OK, DuplexError, TranscriptError
 from duplex.system.process import wait
 from duplex.system.tcp import acknowledged, round_trip
-from duplex.talk.ending import Ending
 from duplex.talk.pair import Pair
+from duplex.talk.policy import Ending
 from duplex.transcript import record
 from duplex.transcript.file import Transcript
 
@@ -40,12 +40,6 @@ HOLD, ROUND_TRIPS = 0.15, 4  # s, and round trips besides, that a room has for i
 HOLD_EXPLICIT = 5.0  # s, where --nick says that a room is expected
 CONFIRM = 1.5  # s, and round trips besides, in which what was said first may be refused
 HOLD_SCREEN = 0.5  # s at most, that a screen waits for it
-EARLY = 32 * 1024  # bytes: a room keeps twice as much of what is said before it knows the nick
-
-# The words that end a talk, or one's part in a room, the question what there is to say, and telnet
-# commands, which could swallow what is said after them.
-_WAITS = re.compile(rb"^(?:quit|bye)\r?\n|^/(?i:/?quit|/?help)|\xff", re.MULTILINE)
-_WAITS_VERBATIM = re.compile(rb"^/|\xff", re.MULTILINE)
 _GREETED = b".welcome "
 
 
@@ -273,40 +267,3 @@ class Undecided(Pair):
             told = str(error)
         if told:
             self.session.tell(told)
-
-
-class Opening:
-    """What has been said so far, and what waits."""
-
-    def __init__(self, verbatim: bool) -> None:
-        self.said = b""  # as it went out
-        self.is_whole = True  # `said` is all that went out, and ends a line
-        self._held = b""
-        self._waits = _WAITS_VERBATIM if verbatim else _WAITS
-
-    @property
-    def holds(self) -> bool:
-        """Nothing more is to be read from the user for now."""
-        return b"\n" in self._held or len(self._held) > EARLY
-
-    def feed(self, data: bytes) -> bytes:
-        """What may go out of what was typed; the rest waits."""
-        self._held += data
-        end = self._held.rfind(b"\n", 0, max(0, EARLY - len(self.said))) + 1
-        if match := self._waits.search(self._held, 0, end):
-            end = self._held.rfind(b"\n", 0, match.start()) + 1
-        lines, self._held = self._held[:end], self._held[end:]
-        return lines
-
-    def release(self) -> bytes:
-        """All that waits."""
-        held, self._held = self._held, b""
-        return held
-
-    def went_out(self, data: bytes) -> None:
-        """`data` was sent, whatever it is."""
-        if len(self.said) + len(data) > EARLY:
-            self.is_whole = False
-        elif data:
-            self.said += data
-            self.is_whole = self.is_whole and data.endswith(b"\n")

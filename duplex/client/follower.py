@@ -1,10 +1,8 @@
 """The child of `duplex connect`: in a talk as any receiver, and in a room as one who follows it.
 
-Which of the two it is, the peer's first line tells. In a room the lines are the room's records:
-they are appended to the transcript as they are, their bytes counted (docs/protocol.md: the offset),
-and shown unless they are one's own. A lost connection is made again here, and its socket handed to
-the parent, which does all the speaking. Like any receiver it never sends, and never reads the
-keyboard.
+Which of the two it is, the peer's first line tells; what a room says after that, stream.py reads. A
+lost connection is made again here, and its socket handed to the parent, which does all the
+speaking. Like any receiver it never sends, and never reads the keyboard.
 
 What it tells its parent besides what talk/receiver.py lists; the channel is a socket pair:
 
@@ -28,10 +26,6 @@ What it tells its parent besides what talk/receiver.py lists; the channel is a s
     ~! 3 are here: ann, bob, eve   a line for this client alone
 
 and what it is told: `room` or `guest`, of the first welcome; `again`, after a loss it has reported.
-
-What comes before `! joined` is nothing to be kept: a room that has not heard yet who we are sends
-what it sends to a guest, and all of it once more. Only who stays a guest, because it can say no
-more, keeps what it is sent.
 """
 
 from __future__ import annotations
@@ -45,8 +39,7 @@ import time
 from duplex.channel import plain
 from duplex.channel.base import HandshakeError
 from duplex.client import relay
-from duplex.client.offset import Offset
-from duplex.client.ownership import Mine
+from duplex.client.stream import Stream
 from duplex.protocol import messages, refusals
 from duplex.system.errors import EXIT_OK, DuplexError, UnableToFork
 from duplex.system.process import seconds_left, wait
@@ -66,7 +59,6 @@ if TYPE_CHECKING:
 GREETING_LIMIT = 1024  # bytes of a welcome, and more
 QUIET = 1.0  # s without a word of the peer, until its connection is recorded as that of a talk
 _TLS_ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02", re.DOTALL)  # RFC 8446, 5.1 and 6
-LINE_LIMIT = 1 << 20  # bytes: more than the longest record that is made visible
 HANDSHAKE = 15.0  # s for a room to let us in again: a stale member of ours may have to end first
 
 
@@ -92,19 +84,11 @@ class Following(Receiving):
         self._pending = pending
         self._on_screen = on_screen
         self._greeting: bytes | None = b""  # what has come of the first line; None: all of it
-        self._begun_line = b""  # what has come of a later one, in a room
         self._in_room = False
-        self._mine = Mine()
         self._relay: Child | None = None
-        self._offset = Offset()
-        self._before = -1  # what was recorded before we were let in ends here; -1: it has been read
-        self._may_resume = False
-        self._let_in = False
-        self._is_guest = False  # for good: the parent can say no more
-        self._over = False
         self._deadline = time.monotonic() + QUIET
-        self._to_parent = Output(self._report.fd, self._report)
-        self._to_stdout = None if on_screen else _Rows(1, self._report)
+        to_stdout = None if on_screen else _Rows(1, self._report)
+        self._stream = Stream(self._recording, self._report, to_stdout)
 
     def _until_end(self) -> str:
         while True:
@@ -114,7 +98,7 @@ class Following(Receiving):
                 return ending
             self._report.tell(ending)
             try:
-                if self._over or not self._again or not self._told():
+                if self._stream.over or not self._again or not self._told():
                     return ""
                 self._connect_again(self._again)
             except Stopped:
@@ -156,28 +140,12 @@ class Following(Receiving):
         if self._greeting is not None:
             return self._look_at_greeting(said) if said else ""
         if self._in_room:
-            return self._take_lines(said)
+            ending = self._stream.take(said, self._receiver)
+            if self._stream.let_in and self._again and self._deadline:
+                self._again.succeeded()
+            self._deadline = 0.0 if self._stream.let_in else self._deadline
+            return ending
         return super()._take_said(said)
-
-    def _take_lines(self, said: bytes) -> str:
-        """The offset counts what is on the wire, whatever the boundary makes of it: a room of
-        another version may have another one."""
-        end = said.rfind(b"\n") + 1
-        whole, self._begun_line = self._begun_line + said[:end], said[end:]
-        if not end:
-            whole, self._begun_line = b"", whole + said
-            too_long = len(self._begun_line) > LINE_LIMIT
-            return ".lost the room says a line without an end" if too_long else ""
-        lines = self._receiver.lines(whole)
-        if lines == whole:
-            return self._read(lines)
-        ending = ""
-        for line in _lines(whole):
-            at = self._offset.at
-            ending = ending or self._read(self._receiver.lines(line))
-            if self._offset.at != at and not messages.NO_RECORD.match(line):
-                self._offset.at = at + len(line)
-        return ending
 
     def _end(self, cut_off: bool) -> None:
         """The connection has ended: what is left of a record that was cut is read again."""
@@ -245,135 +213,14 @@ class Following(Receiving):
         self._greeting = None
         is_first, self._in_room = not self._in_room, True
         self._deadline = 0.0 if is_first else self._deadline
-        self._let_in = False
+        self._stream.begin()
         self._receiver.limit_lines(RECORD_LIMIT)
-        self._report.tell(f".welcome {self._offset.at} {count} {nick} {room}")
+        self._report.tell(f".welcome {self._stream.offset.at} {count} {nick} {room}")
         if self._pending:
             self._keep(self._pending, room)
             self._pending = None  # of the first, should its name change
         if is_first:
-            self._is_guest = self._told() == b"guest\n"
-
-    def _read(self, lines: bytes) -> str:
-        """What the room says: records, and between them lines for this client alone.
-
-        The report of how it ended, or "" to go on.
-        """
-        done = 0
-        for match in messages.NO_RECORD.finditer(lines):
-            if match.start() > done:
-                self._on_records(lines[done : match.start()])
-            at = messages.read_at(match[0]) if self._let_in else None
-            if at and not self._is_at(at[0]):
-                return ".lost the room and this side count differently"
-            self._on_private(match[0])
-            done = match.end()
-        if done < len(lines):
-            self._on_records(lines[done:])
-        return ""
-
-    def _is_at(self, theirs: int) -> bool:
-        """Whether the room's offset is ours; the user is told if not."""
-        ours = self._offset.at
-        if self._offset.agrees(theirs):
-            return True
-        self._report.warn(
-            f"the room is at offset {theirs}, and this side at {ours}: "
-            f"asking again from {self._offset.at}"
-        )
-        return False
-
-    def _on_records(self, records: bytes) -> None:
-        if not (self._let_in or self._is_guest):
-            return
-        if not (records := self._offset.new(records)):
-            if 0 <= self._before <= self._offset.at:
-                self._is_current()
-            return
-        self._recording.record(records)
-        if 0 <= self._before - self._offset.at <= len(records):
-            before = self._before - self._offset.at
-            if before:  # to the record's end, whatever the room says: a line stays a line
-                before = records.find(b"\n", before - 1) + 1
-            self._show_records(records[:before])
-            self._is_current()
-            records = records[before:]
-        self._show_records(records)
-        if self._mine.closed:
-            self._over = True
-            self._report.tell(f".over {self._mine.closed}")
-
-    def _show_records(self, records: bytes) -> None:
-        for own, part in self._mine.split(records, self._offset.at):
-            if own:
-                self._tell_parent(b"=", part)
-            elif self._to_stdout:
-                self._write(self._to_stdout, part)
-            else:
-                self._tell_parent(b"", part)
-        self._offset.at += len(records)
-
-    def _on_private(self, line: bytes) -> None:
-        joined = messages.read_joined(line)
-        if joined and not self._let_in:  # once in a connection
-            self._on_joined(*joined)
-            return
-        refused = messages.read_not_resumed(line)
-        if refused is not None:
-            self._may_resume = False
-            self._report.tell(f".anew {refused}")
-            return
-        unknown = messages.read_no_command(line)
-        if unknown == "numbers":
-            return  # a room of before 0.2
-        _, _, answer = messages.read_answer(line)
-        numbered = messages.read_numbered_from(line) is not None
-        if renamed := messages.read_renamed(answer):
-            nick, key = renamed
-            if key:
-                self._report.tell(f".renamed {nick} {key}")
-            # the key is nobody's business
-            without = f"! {messages.renamed(nick, '')}\n".encode()
-            line, answer = line.removesuffix(answer[len(messages.ANSWER) :]), without
-            line += without[len(messages.ANSWER) :]
-        elif unknown in ("join", "resume") and not self._let_in:
-            self._report.tell(".late")
-        elif by := messages.read_kicked(answer):
-            self._over = True
-            self._report.tell(f".over {messages.kicked(by)}")
-        elif numbered:
-            self._offset.is_told = True
-        self._tell_parent(b"~", line)
-        if self._to_stdout and not numbered and not messages.read_at(line):
-            self._write(self._to_stdout, answer)
-
-    def _on_joined(self, room: str, nick: str, key: str, start: int, end: int, count: int) -> None:
-        self._offset.begin(start)
-        self._before = end
-        self._mine.joined(nick.encode(), end, resumed=self._may_resume)
-        self._may_resume = self._let_in = True
-        self._deadline = 0.0
-        self._report.tell(f".joined {nick} {key} {count} {room}")
-        if self._again:
-            self._again.succeeded()
-        if self._offset.at == self._before:
-            self._is_current()
-
-    def _is_current(self) -> None:
-        self._before = -1
-        self._report.tell(".current")
-
-    def _tell_parent(self, kind: bytes, lines: bytes) -> None:
-        if kind:
-            lines = kind + lines[:-1].replace(b"\n", b"\n" + kind) + b"\n"
-        self._write(self._to_parent, lines)
-
-    def _write(self, output: Output, lines: bytes) -> None:
-        if self._showing:
-            try:
-                output.write(lines)
-            except Stopped:
-                self._showing = False  # nobody takes it: record what is here, and go
+            self._stream.is_guest = self._told() == b"guest\n"
 
     def _told(self) -> bytes:
         """What the parent says, for which it is waited; b"" if that is nothing."""
@@ -389,8 +236,7 @@ class Following(Receiving):
         self._sock, channel, said = self._new_connection(again)
         self._receiver = channel.receiver
         self._receiver.parted = True
-        self._offset.is_told = False
-        self._greeting = self._begun_line = b""
+        self._greeting = b""
         self._deadline = time.monotonic() + HANDSHAKE
         handed = [self._sock]
         if said:
@@ -417,8 +263,3 @@ class Following(Receiving):
                 sock.close()  # and later there may be a process
             else:
                 return sock, channel, said
-
-
-def _lines(whole: bytes) -> list[bytes]:
-    """Parted at newlines alone."""
-    return [line + b"\n" for line in whole.split(b"\n")[:-1]]

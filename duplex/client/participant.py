@@ -20,24 +20,21 @@ from duplex.protocol.messages import read_answer
 from duplex.system.errors import EXIT_FAILURE, EXIT_OK
 from duplex.talk import words
 from duplex.talk.connection import Connection
-from duplex.talk.ending import Ending
+from duplex.talk.policy import Ending, Policy
 from duplex.talk.session import FLUSH
 from duplex.talk.stdin import tell_not_sent
 from duplex.transcript.sanitize import Text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
     from duplex.talk import ui
     from duplex.talk.session import Session
 
 CHUNK = 64 * 1024  # bytes of lines that are given to a connection at once
 
 
-class Participant:
-    """One session in a room, however many connections it takes; talk/policy.py has what is called.
+class Participant(Policy):
+    """One session in a room, however many connections it takes; see there for what is called.
 
     With `resumes` there is a way back. Who keeps the room (`options.stays`) stays when nothing more
     is typed, and says twice what closes it.
@@ -68,13 +65,6 @@ class Participant:
         self._delivering = False  # it ends, and what was said before that is still being said
         self._says_no_more = False
         self._asked = False  # whether the room is to be closed
-
-    def receiving(self, *_parts: Any) -> Callable[[], int]:
-        """A room is known by what the child has heard: there is one."""
-        raise NotImplementedError
-
-    def before_screen(self) -> None:
-        """And it has welcomed us."""
 
     def appear(self, screen: ui.Screen) -> None:
         screen.enter_room(self.heard)
@@ -140,9 +130,6 @@ class Participant:
     def takes_input(self) -> bool:
         return self.session.sending and not self._says_no_more and not self.outbox.full
 
-    def unsaid(self) -> bytes:
-        return b""
-
     def pump(self) -> None:
         session, connection = self.session, self.session.connection
         try:
@@ -177,9 +164,6 @@ class Participant:
             self.heard.record(line)
             shown = line
         return shown + b"\n" if shown and self.session.on_screen else b""
-
-    def due(self) -> float | None:
-        return None
 
     def look(self) -> None:
         """What was recorded makes room for more."""

@@ -17,7 +17,7 @@ from duplex.system.errors import EXIT_FAILURE, EXIT_OK
 from duplex.system.halfclose import HalfClosed
 from duplex.system.tcp import is_closed
 from duplex.talk import words
-from duplex.talk.ending import Ending
+from duplex.talk.policy import Ending, Policy
 from duplex.talk.stdin import tell_not_sent
 from duplex.transcript import record
 
@@ -26,15 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from duplex.talk import ui
     from duplex.talk.session import Session
 
 _STDOUT = 1
 _ME = "me"
 
 
-class Pair:
-    """See policy.py for what is called when."""
+class Pair(Policy):
+    """See there for what is called when."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -56,12 +55,6 @@ class Pair:
         from duplex.talk.receiver import Receiving
 
         return Receiving(*parts, verbatim=self.session.options.verbatim).run
-
-    def before_screen(self) -> None:
-        """Nothing is waited for."""
-
-    def appear(self, screen: ui.Screen) -> None:
-        """A screen shows a talk of two, unless it is told otherwise."""
 
     # What is typed:
 
@@ -237,9 +230,6 @@ class Pair:
             text += "; it has got the beginning of what was to be said"
         self.session.connection.give(bytes.fromhex(reply))
         self.session.end(Ending(EXIT_FAILURE, text, stranger=stranger))
-
-    def deliver(self, ending: Ending) -> None:
-        """The session sends what is left, and nothing else is waited for."""
 
     def announce(self, ending: Ending) -> None:
         if ending.told:

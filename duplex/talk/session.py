@@ -29,7 +29,7 @@ from duplex.system.tcp import CHECK_EVERY, is_closed
 from duplex.talk import stdin
 from duplex.talk.child import STOP, Child, settle
 from duplex.talk.connection import Connection
-from duplex.talk.ending import Ending
+from duplex.talk.policy import Ending, Policy
 from duplex.talk.stdin import LOOK_EVERY, STDIN
 from duplex.transcript.recording import Recording
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from duplex.channel.base import Channel
     from duplex.talk import ui
-    from duplex.talk.policy import Policy
     from duplex.transcript.file import Transcript
 
 FLUSH = 2.0  # s to get rid of what is still to be sent, once this side ends
@@ -87,8 +86,6 @@ class Session:
         self.hearing = True  # the peer may still say something
         self.unconfirmed = b""  # lines said that may still be refused: they were not echoed yet
         self.ahead = b""  # what was typed while nobody was there
-        self._ways = {"asked": self._on_asked, "unshown": self._on_unshown}
-        self._ways["stopped"] = self._on_stopped
         self._asked = False  # our half is shut, and the peer wants to know whether we are here
         self._open_screen = open_screen
         self._receiver = channel.receiver  # the child's, and until the fork
@@ -248,28 +245,27 @@ class Session:
             self.tell(line[1:].decode())
         elif line.startswith(b"."):
             word, _, rest = line[1:].decode().partition(" ")
-            way = self.policy.ways.get(word) or self._ways.get(word)
-            if way:
-                way(rest)
+            if word in self.policy.ways:
+                self.policy.ways[word](rest)
+            elif word == "asked":
+                self._asked = True
+            elif word in ("unshown", "stopped"):
+                self._on_broken_child(word, rest)
         else:
             return self.policy.on_line(line)
         return b""
 
-    def _on_asked(self, _reason: str) -> None:
-        self._asked = True
-
-    def _on_unshown(self, reason: str) -> None:
+    def _on_broken_child(self, word: str, reason: str) -> None:
+        """It cannot go on, and the peer has nothing to do with it."""
         self.hearing = False
-        if reason == os.strerror(errno.EPIPE):
+        if word == "stopped":
+            text = "connection closed: the receiving process was told to end"
+            self.end(Ending(EXIT_FAILURE, text))
+        elif reason == os.strerror(errno.EPIPE):
             self.leave(EXIT_PIPE)
         else:
             self.tell(f"cannot write to standard output: {reason}")
             self.leave(EXIT_FAILURE)
-
-    def _on_stopped(self, _reason: str) -> None:
-        self.hearing = False
-        text = "connection closed: the receiving process was told to end"
-        self.end(Ending(EXIT_FAILURE, text))
 
     def _finish(self, ending: Ending) -> None:
         """Send what is left, tell the peer by shutting our half, and let the child end."""

@@ -15,7 +15,6 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
 from duplex.terminal.draft import Draft
-from duplex.terminal.question import OnceMore, Question
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +24,45 @@ if TYPE_CHECKING:
     from duplex.terminal.talk_view import Face
 
 PASTE_LIMIT = 10  # lines of a paste, beyond which it may be a mistake
+
+_ENTER = (Keys.ControlM, Keys.ControlJ)
+_NO = ("n", "N", Keys.Escape, Keys.ControlC, Keys.ControlD)
+
+
+class Question:
+    """`text [Y/n]`: `yes` is called if that is the answer; Enter answers with the default."""
+
+    def __init__(self, text: str, yes: Callable[[], None], *, default: bool) -> None:
+        self.text = f"{text} {'[Y/n]' if default else '[y/N]'}"
+        self.yes = yes
+        self._default = default
+
+    def answer(self, key: Keys | str) -> bool | None:
+        """What this key answers; None: nothing, and the question stays."""
+        if key in _ENTER:
+            return self._default
+        if key in ("y", "Y"):
+            return True
+        return False if key in _NO else None
+
+    def types(self, _key: Keys | str) -> bool:
+        """Whether a key that has answered it is typed as well."""
+        return False
+
+
+class OnceMore(Question):
+    """The same key once more is the answer; any other one is typed, and the question is gone."""
+
+    def __init__(self, text: str, key: Keys, yes: Callable[[], None]) -> None:
+        super().__init__(text, yes, default=False)
+        self.text = text
+        self._key = key
+
+    def answer(self, key: Keys | str) -> bool | None:
+        return key == self._key
+
+    def types(self, key: Keys | str) -> bool:
+        return key != self._key
 
 
 class Prompt:

@@ -14,10 +14,9 @@ import time
 from duplex.protocol import commands, events, messages
 from duplex.protocol.commands import ACTION
 from duplex.protocol.messages import ANSWER
-from duplex.terminal.colours import Colours
 from duplex.terminal.paint import BOLD, DIM
 from duplex.terminal.talk_view import Face
-from duplex.transcript.record import Record, parse
+from duplex.transcript.record import NICK_LIMIT, Record, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +29,40 @@ PATIENCE = 0.2  # s until a line that has not been recorded yet is shown as pend
 _PRIVATE, _ANSWER, _ERROR = "\x1b[1;35m", "\x1b[33m", "\x1b[31m"
 _MENTION = "\x1b[1;7m"
 _BELL = b"\a"
+# Of xterm's 256, which every terminal has by now, those that have a contrast of 3 at least with
+# black as with white. Each differs much from those next to it here.
+_COLOURS = (33, 28, 130, 133, 30, 99, 100, 163, 67, 64, 61, 136)
+_KNOWN = 1000  # nicks whose colour is remembered, unless they are longer than a nick can be
+
+
+class Colours:
+    """Of nicks: the first dozen have a dozen, and keep them. None is like an error's, a red."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, int] = {}
+        self._next = 0
+
+    def of(self, nick: str) -> str:
+        """The escape sequence that paints it."""
+        colour = self._of.get(nick.casefold())
+        if colour is None:
+            colour = _COLOURS[self._next % len(_COLOURS)]
+            self._next += self._keep(nick, colour)
+        return f"\x1b[38;5;{colour}m"
+
+    def rename(self, former: str, nick: str) -> None:
+        """Somebody has another nick, and keeps the colour."""
+        if colour := self._of.pop(former.casefold(), None):
+            self._keep(nick, colour)
+
+    def _keep(self, nick: str, colour: int) -> bool:
+        """Whether it is remembered: no room has longer ones, unless it lies."""
+        if len(nick) > NICK_LIMIT:
+            return False
+        if len(self._of) >= _KNOWN:
+            del self._of[next(iter(self._of))]  # the oldest
+        self._of[nick.casefold()] = colour
+        return True
 
 
 class RoomFace(Face):

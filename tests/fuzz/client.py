@@ -137,8 +137,8 @@ class Client:
         )
         self.child.prepare(b"2026-11-23T23:34:31.123Z * connected\n", None, on_screen=on_screen)
         self.child._told = lambda: f"{self._told[-1]}\n".encode()  # type: ignore[method-assign]
-        self.child._to_parent = _Output(self._handed_on)
-        self.child._to_stdout = None if on_screen else _Output(self._shown)
+        self.child._stream._to_parent = _Output(self._handed_on)
+        self.child._stream._to_stdout = None if on_screen else _Output(self._shown)
 
     def is_sent(self, data: bytes, size: int) -> None:
         """All of its connections, one after another."""
@@ -148,7 +148,7 @@ class Client:
                 child._receiver, child._greeting = plain.Receiver(), b""
                 parent.child.handed = [socket.socketpair()[0]]
                 child._report.tell(".connection")
-            if not self._until_end(part, size) or not child._in_room or child._over:
+            if not self._until_end(part, size) or not child._in_room or child._stream.over:
                 return
 
     @property

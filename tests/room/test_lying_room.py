@@ -14,7 +14,7 @@ from duplex.client.incoming import Heard
 from duplex.client.outbox import Outbox
 from duplex.client.ownership import Mine
 from duplex.client.tracker import KNOWN, Company
-from duplex.terminal.colours import Colours
+from duplex.terminal.room_view import Colours
 from duplex.transcript.record import NICK_LIMIT, Record
 
 WELCOME = b"! welcome to room 5000: you are guest-1, 3 are here; /help lists the commands\n"

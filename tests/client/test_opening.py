@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from duplex.client.detect import EARLY, Opening
+from duplex.client.opening import EARLY, Opening
 
 
 def test_whole_lines_go_at_once_and_the_rest_waits() -> None:
