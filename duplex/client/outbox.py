@@ -69,16 +69,11 @@ class Outbox:
         self._size = 0  # bytes of all lines
         self._count = 0  # lines sent in this connection
         self._numbered = _NEVER  # from which one on the room says which it means
-        self._expected = range(0)  # the numbers of one's own records that come next
+        self._expected: Iterator[int] = iter(())  # the numbers of one's own records that come next
         self._refused = 0  # answers that a sent line was not recorded: which, its neighbours tell
 
     def __bool__(self) -> bool:
         return bool(self._sent or self._waiting)
-
-    @property
-    def awaits_records(self) -> bool:
-        """Not only answers."""
-        return next(iter(self), None) is not None
 
     def __iter__(self) -> Iterator[Line]:
         """What will be recorded, in order: private commands are not shown as pending."""
@@ -142,7 +137,7 @@ class Outbox:
 
         Returns those from before there were numbers of which no record has come: there is none.
         """
-        self._expected = range(max(1, first), min(last, self._count) + 1)
+        self._expected = iter(range(max(1, first), min(last, self._count) + 1))
         old = self._drop_all(lambda line: 0 < line.number < self._numbered)
         return [line for line in old if line.text is not None]
 
@@ -161,8 +156,7 @@ class Outbox:
 
         Returns the lines before it that will have no record: the room has answered them otherwise.
         """
-        if self._expected:
-            number = self._next()
+        if number := next(self._expected, 0):
             line = self.find(number)
             if line and line.text != text:
                 raise Disagreement
@@ -176,8 +170,8 @@ class Outbox:
         Only that crosses it off, and no answer: or after a lost connection its record would be
         taken for that of a later change.
         """
-        if self._expected:
-            self.done(self._next())
+        if number := next(self._expected, 0):
+            self.done(number)
             return []
         lines = [line for line in self._sent if not line.private]
         exact = next((line for line in lines if line.wanted == nick != ""), None)
@@ -215,7 +209,7 @@ class Outbox:
         Returns the private commands of which nobody can tell whether they arrived.
         """
         self._refused = 0
-        self._count, self._numbered, self._expected = 0, _NEVER, range(0)
+        self._count, self._numbered, self._expected = 0, _NEVER, iter(())
         while self._sent and untaken >= len(self._sent[-1].wire):
             line = self._sent.pop()
             untaken -= len(line.wire)
@@ -239,10 +233,6 @@ class Outbox:
         self._count += 1
         line.number = self._count
         self._sent.append(line)
-
-    def _next(self) -> int:
-        number, self._expected = self._expected[0], self._expected[1:]
-        return number
 
     def _cross_off(self, is_it: Callable[[Line], bool], *, numbered: bool = False) -> list[Line]:
         """By what it is, and with it those before that have no number that the room knows.

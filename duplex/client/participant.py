@@ -140,7 +140,7 @@ class Participant(Policy):
                 connection.end()
         except OSError as error:
             session.unsendable(error)
-        if not session.sending and self.heard.live and not self.outbox.awaits_records:
+        if not session.sending and self.heard.live and not any(True for _ in self.outbox):
             failed = self._member.failed and not session.on_screen
             session.leave(EXIT_FAILURE if failed else EXIT_OK)
 

@@ -13,48 +13,43 @@ from duplex.system.process import Signals
 
 
 class Screen(Protocol):
-    """One talk on one terminal."""
+    """One talk on one terminal. What it shows goes above its input line, if that is there."""
 
     running: bool  # the input line is there
 
     @property
-    def busy(self) -> bool:
-        """It prints: whatever else is reported has to wait."""
+    def busy(self) -> bool: ...  # it prints: whatever else is reported has to wait
 
-    def run(self) -> None:
-        """Until the talk is over; calls `turn` whenever what is `wanted` has happened."""
+    def run(self) -> None: ...  # until the talk is over
 
-    def enter_room(self, room: Room) -> None:
-        """The peer is a room."""
+    def enter_room(self, room: Room) -> None: ...  # the peer is one
 
-    def tell(self, text: str) -> None:
-        """Show a line of the program's own."""
+    def tell(self, text: str) -> None: ...  # a line of the program's own
 
-    def echo(self, lines: bytes) -> None:
-        """Show what this side has said."""
+    def echo(self, lines: bytes) -> None: ...  # what this side has said
 
-    def show(self, records: bytes) -> None:
-        """Show what was heard, also when `run` has returned."""
+    def show(self, records: bytes) -> None: ...  # what was heard
 
-    def take_draft(self) -> bytes:
-        """What was typed and not said when `run` has returned."""
+    def take_draft(self) -> bytes: ...  # what was typed and not said when `run` has returned
 
-    def close(self) -> None:
-        """The terminal is somebody else's from now on."""
+    def close(self) -> None: ...
 
 
 class Speech(Protocol):
     """What is typed."""
 
-    def say(self, data: bytes) -> None:
-        """Lines, and the beginning of one; they may mean something."""
+    def say(self, data: bytes) -> None: ...  # lines, and the beginning of one; they may mean things
 
-    def say_text(self, lines: bytes) -> None:
-        """Whole lines that mean nothing but themselves."""
+    def say_text(self, lines: bytes) -> None: ...  # whole lines that mean nothing but themselves
 
 
 class Talk(Protocol):
-    """A session, as its screen sees it. After each call of it, it may be over."""
+    """A session, as its screen sees it. After each call of it, it may be over.
+
+    `turn(0)` acts on what has happened. It is to be called when something has happened of what is
+    `wanted` (descriptors, and events of poll(2); both change with each turn), and when it is `due`
+    (in seconds; None: not of itself).
+    """
 
     signals: Signals
     peer: str
@@ -65,8 +60,7 @@ class Talk(Protocol):
     ahead: bytes  # what was typed before there was anybody to hear it
 
     @property
-    def ending(self) -> object:
-        """It is over, unless this is None."""
+    def ending(self) -> object: ...  # it is over, unless this is None
 
     @property
     def policy(self) -> Speech: ...
@@ -74,20 +68,15 @@ class Talk(Protocol):
     @property
     def transcript_path(self) -> str | None: ...
 
-    def end_saying(self) -> None:
-        """Nothing more is typed; once that is so, the talk ends."""
+    def end_saying(self) -> None: ...  # nothing more is typed; once that is so, the talk ends
 
-    def interrupted(self, number: int) -> None:
-        """A signal, or the key that means it."""
+    def interrupted(self, number: int) -> None: ...  # by a signal, or by the key that means it
 
-    def wanted(self) -> dict[int, int]:
-        """Descriptors and the events of poll(2) that `turn` is to be called for, as of now."""
+    def wanted(self) -> dict[int, int]: ...
 
-    def due(self) -> float | None:
-        """Seconds until it is to be called in any case."""
+    def due(self) -> float | None: ...
 
-    def turn(self, seconds: float | None) -> None:
-        """Act on what has happened; 0: wait for nothing."""
+    def turn(self, seconds: float | None) -> None: ...
 
 
 class People(Protocol):
@@ -110,18 +99,13 @@ class Room(Protocol):
     def company(self) -> People: ...
 
     @property
-    def live(self) -> bool:
-        """All that was recorded before we came has come."""
+    def live(self) -> bool: ...  # all that was recorded before we came has come
 
     @property
-    def away(self) -> bool:
-        """The connection is lost."""
+    def away(self) -> bool: ...  # the connection is lost
 
-    def pending(self) -> list[str]:
-        """Lines said and not recorded."""
+    def pending(self) -> list[str]: ...  # lines said and not recorded
 
-    def take_call(self) -> bool:
-        """Whether one was spoken to since this was asked last."""
+    def take_call(self) -> bool: ...  # whether one was spoken to since this was asked last
 
-    def leaves_by(self, line: str) -> bool:
-        """Whether that line, typed here, is the last one."""
+    def leaves_by(self, line: str) -> bool: ...  # whether that line, typed here, is the last one

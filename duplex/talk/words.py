@@ -20,23 +20,13 @@ HELP = (
 )
 # What is typed in a room, too: `duplex connect` does not know at once which of the two it is.
 ROOM_QUIT = rb"/(?i:quit)(?: .*)?"
+_PIPED = re.compile(rb"^(?:(?P<quit>quit)|(?P<bye>bye))\r?\n", re.MULTILINE)
 _BY_HAND = re.compile(
-    rb"(?P<quit>quit|"
+    rb"^(?:(?P<quit>quit|"
     + ROOM_QUIT
-    + rb")|(?P<bye>bye)|(?P<help>/(?i:help))|/(?P<said>/(?i:quit|help))"
+    + rb")|(?P<bye>bye)|(?P<help>/(?i:help))|/(?P<said>/(?i:quit|help)))\r?\n",
+    re.MULTILINE,
 )
-
-
-def find(lines: bytes, word: bytes, newline: bytes = b"\n") -> tuple[int, int]:
-    """Where the first line that is `word` alone starts and ends, its newline included; (-1, -1).
-
-    `lines` are whole lines, and `newline` is what ends them.
-    """
-    line = word + newline
-    if lines.startswith(line):
-        return 0, len(line)
-    start = lines.find(b"\n" + line) + 1
-    return (start, start + len(line)) if start else (-1, -1)
 
 
 def ends_with(lines: bytes, word: bytes) -> bool:
@@ -90,35 +80,19 @@ class Typed:
         return wanted
 
     def _until_word(self, lines: bytes) -> bytes:
+        if not self._by_hand and QUIT not in lines and BYE not in lines:
+            return lines  # a search for a line takes ten times as long
+        said, done = [], 0
         first = lines.find(b"\n") + 1 if self._inside else 0
-        if self._by_hand:
-            return lines[:first] + self._meant(lines[first:])
-        rest = lines[first:] if first else lines
-        newlines = (b"\n", b"\r\n") if b"\r" in rest else (b"\n",)
-        found = [(*find(rest, word, newline), word) for word in (QUIT, BYE) for newline in newlines]
-        start, end, word = min((f for f in found if f[0] >= 0), default=(-1, -1, None))
-        if word is None:
-            return lines
-        self._end(word, lines[first + end :])
-        return lines[: first + (start if word == QUIT else end)]
-
-    def _meant(self, lines: bytes) -> bytes:
-        """The same for lines that a person has typed."""
-        said = b""
-        while lines:
-            line, newline, lines = lines.partition(b"\n")
-            match = _BY_HAND.fullmatch(line.removesuffix(b"\r"))
-            if match is None:
-                said += line + newline
-            elif match["help"]:
+        for match in (_BY_HAND if self._by_hand else _PIPED).finditer(lines, first):
+            said.append(lines[done : match.start()])
+            done = match.end()
+            if match.lastgroup == "help":
                 self._wants_help = True
-            elif match["said"]:
-                said += match["said"] + newline
+            elif match.lastgroup == "said":
+                said.append(match["said"] + b"\n")
             else:
-                self._end(BYE if match["bye"] else QUIT, lines)
-                return said + line + newline if match["bye"] else said
-        return said
-
-    def _end(self, word: bytes, rest: bytes) -> None:
-        self.word = word
-        self.rest, self._tail = rest + self._tail, b""
+                self.word = BYE if match.lastgroup == "bye" else QUIT
+                self.rest, self._tail = lines[done:] + self._tail, b""
+                return b"".join([*said, match[0] if self.word == BYE else b""])
+        return b"".join([*said, lines[done:]])

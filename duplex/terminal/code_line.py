@@ -111,50 +111,39 @@ class CodeLine:
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
-
-        @keys.add("enter")
-        def _enter(event: KeyPressEvent) -> None:
-            text = self._typed.text
-            if normal(text):
-                self._end(event.app, text.encode("utf-8", "surrogateescape"))
-            else:
-                event.app.output.bell()
-
-        @keys.add("tab")
-        def _complete(event: KeyPressEvent) -> None:
-            rest = rest_of_word(self._typed.text)
-            if rest is None or self._typed.document.text_after_cursor:
-                event.app.output.bell()
-            else:
-                self._typed.insert_text(rest)
-
-        @keys.add(" ")
-        def _next_word(_event: KeyPressEvent) -> None:
-            self._typed.insert_text("-")
-
-        @keys.add(Keys.BracketedPaste)
-        def _paste(event: KeyPressEvent) -> None:
-            words = "-".join(event.data.split())
-            self._typed.insert_text("".join(filter(str.isprintable, words)))
-
-        @keys.add("c-c")
-        def _interrupt(event: KeyPressEvent) -> None:
-            self._end(event.app, CTRL_C)
-
-        @keys.add("c-d")
-        def _give_up(event: KeyPressEvent) -> None:
-            if self._typed.text:
-                self._typed.delete()
-            else:
-                self._end(event.app, CTRL_D)
-
-        @keys.add("c-z")
-        @keys.add("c-q")
-        @keys.add("c-v")
-        def _nothing(_event: KeyPressEvent) -> None:
-            """They would type control characters, which nobody sees."""
-
+        keys.add("enter")(self._enter)
+        keys.add("tab")(self._complete)
+        keys.add(" ")(lambda _event: self._typed.insert_text("-"))
+        keys.add(Keys.BracketedPaste)(self._paste)
+        keys.add("c-c")(lambda event: self._end(event.app, CTRL_C))
+        keys.add("c-d")(self._give_up)
+        for key in ("c-z", "c-q", "c-v"):  # they would type control characters, which nobody sees
+            keys.add(key)(lambda _event: None)
         return keys
+
+    def _enter(self, event: KeyPressEvent) -> None:
+        text = self._typed.text
+        if normal(text):
+            self._end(event.app, text.encode("utf-8", "surrogateescape"))
+        else:
+            event.app.output.bell()
+
+    def _complete(self, event: KeyPressEvent) -> None:
+        rest = rest_of_word(self._typed.text)
+        if rest is None or self._typed.document.text_after_cursor:
+            event.app.output.bell()
+        else:
+            self._typed.insert_text(rest)
+
+    def _paste(self, event: KeyPressEvent) -> None:
+        words = "-".join(event.data.split())
+        self._typed.insert_text("".join(filter(str.isprintable, words)))
+
+    def _give_up(self, event: KeyPressEvent) -> None:
+        if self._typed.text:
+            self._typed.delete()
+        else:
+            self._end(event.app, CTRL_D)
 
 
 def rest_of_word(text: str) -> str | None:

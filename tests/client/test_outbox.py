@@ -242,7 +242,7 @@ def test_an_answer_crosses_off_the_line_that_it_answers() -> None:
     assert texts(box) == ["/nick bob"]
     assert box.renamed("bob") == []
     assert box.done(4) is None
-    assert not box.awaits_records
+    assert not list(box)
 
 
 def test_a_record_that_is_announced_crosses_off_no_other_line_of_the_same_text() -> None:
@@ -445,7 +445,7 @@ def test_a_connection_lost_at_any_byte_loses_and_doubles_nothing(
             client.connect(resumed=True)
         else:
             client.turn()
-    while client.box.awaits_records:
+    while list(client.box):
         client.turn()
     client.room_writes()
     client.reads(1 << 20)
