@@ -11,7 +11,7 @@ import socket
 from duplex.channel import handshake
 from duplex.cli import options as shared, protection
 from duplex.client.detect import Undecided
-from duplex.client.reconnect import BACKOFF, BACKOFF_LIMIT, Again
+from duplex.client.reconnect import BACKOFF, BACKOFF_LIMIT, Reconnect
 from duplex.system import tcp
 from duplex.system.errors import UnableToConnect, UsageError, in_form, say_status
 from duplex.system.process import Interrupted, Signals
@@ -86,11 +86,11 @@ def run(options: argparse.Namespace) -> int:
     begun = f"connected to {peer}"
     say_status(f"{begun}, {channel.name}")
     where = [*hosts[at:], *hosts[:at]], options.timeout
-    again = None if options.no_retry else Again(*where, protected)
+    reconnect = None if options.no_retry else Reconnect(*where, protected)
     session = Session(sock, channel, peer, options, signals, transcript, shared.open_screen)
     session.ahead = ahead.take()
     del channel  # each half of it is to be in one process alone
-    return session.run(Undecided(session, record.event(begun), again, pending)).status
+    return session.run(Undecided(session, record.event(begun), reconnect, pending)).status
 
 
 def _transcript(

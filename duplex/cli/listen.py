@@ -10,7 +10,7 @@ from duplex.system import tcp
 from duplex.system.errors import say_status
 from duplex.system.process import Signals
 from duplex.talk import receiver
-from duplex.talk.acceptor import Door
+from duplex.talk.acceptor import Acceptor
 from duplex.talk.pair import Pair
 from duplex.talk.session import Session
 from duplex.talk.stdin import Ahead
@@ -58,9 +58,9 @@ def run(options: argparse.Namespace) -> int:
         say_status(f"the code: {code}")
     say_status(tcp.invitation(listener.address, protected.flag))
     ahead = Ahead(verbatim=options.verbatim)
-    door = Door(listener, protected, signals, ahead)
+    acceptor = Acceptor(listener, protected, signals, ahead)
     while True:
-        sock, peer, channel = door.next()
+        sock, peer, channel = acceptor.next()
         listener.pause()
         begun = f"connected from {peer}"
         say_status(f"{begun}, {channel.name}")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import select
 import time
 
-from duplex.client.opening import Opening
+from duplex.client.holdback import Holdback
 from duplex.client.participant import Participant
 from duplex.system.errors import EXIT_FAILURE, EXIT_OK, DuplexError, TranscriptError
 from duplex.system.process import wait
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from duplex.client.reconnect import Again
+    from duplex.client.reconnect import Reconnect
     from duplex.talk.session import Session
     from duplex.transcript.keeping import Pending
 
@@ -47,14 +47,14 @@ class Undecided(Pair):
     """A Pair that holds back what a room would take otherwise, and hands over to a Participant."""
 
     def __init__(
-        self, session: Session, begun: bytes, again: Again | None, pending: Pending | None
+        self, session: Session, begun: bytes, reconnect: Reconnect | None, pending: Pending | None
     ) -> None:
-        """`begun` is the record of the connection, `again` the way back to the peer, if any.
+        """`begun` is the record of the connection, `reconnect` the way back to the peer.
 
         `pending` is what the transcript is to be, unless there is one, or is to be none.
         """
         super().__init__(session)
-        self.opening = Opening(session.options.verbatim)
+        self.holdback = Holdback(session.options.verbatim)
         self.ways |= {
             "kept": self._on_kept,
             "begun": self._on_begun,
@@ -64,14 +64,14 @@ class Undecided(Pair):
         }
         self._begun = begun  # until it is in the transcript
         self._records = b""  # of --both, until then
-        self._again = again
+        self._reconnect = reconnect
         self._pending = pending  # until the child has opened it
         self._is_guest = False
         sock = session.connection.sock
         hold = HOLD + ROUND_TRIPS * round_trip(sock)
         self._holds = True  # what could mean something else in a room
         self._hold_until = time.monotonic() + (HOLD_EXPLICIT if session.options.explicit else hold)
-        self._pastes: list[tuple[bytes, bool]] = []  # what waits behind `opening`; is it text?
+        self._pastes: list[tuple[bytes, bool]] = []  # what waits behind `holdback`; is it text?
         self._unsure = True  # whoever answers has taken nothing that was said so far
         self._acknowledged = 0  # bytes, before the first was said
         self._confirmed_at = 0.0  # when the first that was said is taken to be; monotonic
@@ -82,11 +82,14 @@ class Undecided(Pair):
         """Only the child runs this."""
         from duplex.client.follower import Following
 
-        session = self.session
-        following = Following(*parts, verbatim=session.options.verbatim)
-        kept = self._begun, self._again, self._pending
-        following.prepare(*kept, on_screen=session.on_screen)
-        return following.run
+        return Following(
+            *parts,
+            begun=self._begun,
+            reconnect=self._reconnect,
+            pending=self._pending,
+            on_screen=self.session.on_screen,
+            verbatim=self.session.options.verbatim,
+        ).run
 
     def before_screen(self) -> None:
         """A room's greeting is answered first: it does not wait until a screen is loaded."""
@@ -104,7 +107,7 @@ class Undecided(Pair):
         elif self._pastes:
             self._pastes.append((data, False))
         else:
-            lines = self.opening.feed(data)
+            lines = self.holdback.feed(data)
             self.echo(lines)
             self.send(lines)
 
@@ -121,13 +124,13 @@ class Undecided(Pair):
             super().stop_saying()
 
     def takes_input(self) -> bool:
-        return super().takes_input() and not (self._holds and self.opening.holds)
+        return super().takes_input() and not (self._holds and self.holdback.holds)
 
     def may_shut(self) -> bool:
         return not self._holds or self.session.ending is not None
 
     def send(self, data: bytes) -> None:
-        self.opening.went_out(data)
+        self.holdback.went_out(data)
         super().send(data)
 
     def unsaid(self) -> bytes:
@@ -136,7 +139,7 @@ class Undecided(Pair):
     def _stop_holding(self) -> None:
         """It says nothing: then it is not a room, unless it is a slow one."""
         self._holds = False
-        self._say_what_waits(self.opening.release())
+        self._say_what_waits(self.holdback.release())
 
     def _say_what_waits(self, data: bytes) -> None:
         """What was typed until it was known how to say it, its end included."""
@@ -200,7 +203,7 @@ class Undecided(Pair):
 
     def _on_welcome(self, greeting: str) -> None:
         session = self.session
-        if session.connection.shut or not self.opening.is_whole:
+        if session.connection.shut or not self.holdback.is_whole:
             self._is_guest = True
             session.child.tell("guest")
             session.tell(
@@ -209,12 +212,12 @@ class Undecided(Pair):
             return
         session.child.tell("room")
         session.unconfirmed = b""
-        room = Participant(session, resumes=self._again is not None)
+        room = Participant(session, resumes=self._reconnect is not None)
         session.policy = room
         if session.screen:
             room.appear(session.screen)
-        room.has_said(self.opening.said)
-        self._say_what_waits(self.opening.release() + self.typed.take_tail())
+        room.has_said(self.holdback.said)
+        self._say_what_waits(self.holdback.release() + self.typed.take_tail())
         room.ways["welcome"](greeting)
 
     # The transcript: that of a room is the room's, so the beginning of a talk waits for the answer,

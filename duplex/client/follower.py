@@ -51,8 +51,10 @@ from duplex.transcript.sanitize import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from duplex.channel.base import Channel
-    from duplex.client.reconnect import Again
+    from duplex.client.reconnect import Reconnect
     from duplex.system.process import Child
     from duplex.transcript.keeping import Pending
 
@@ -70,19 +72,26 @@ class _Rows(Output):
 
 
 class Following(Receiving):
-    """`run` is all that the process does. Call `prepare` first."""
+    """`run` is all that the process does."""
 
-    def prepare(
-        self, begun: bytes, again: Again | None, pending: Pending | None = None, *, on_screen: bool
+    def __init__(
+        self,
+        *parts: Any,
+        begun: bytes,
+        reconnect: Reconnect | None,
+        pending: Pending | None,
+        on_screen: bool,
+        verbatim: bool,
     ) -> None:
-        """`begun` is the record of the connection, `again` the way back to the peer, if any.
+        """`begun` is the record of the connection, `reconnect` the way back to the peer.
 
-        `pending` is what the transcript is to be, unless there is one, or is to be none.
+        `pending` is what the transcript is to be, unless there is one, or is to be none. The other
+        parts are a receiver's.
         """
+        super().__init__(*parts, verbatim=verbatim)
         self._begun = begun  # b"" once recorded
-        self._again = again
+        self._reconnect = reconnect
         self._pending = pending
-        self._on_screen = on_screen
         self._greeting: bytes | None = b""  # what has come of the first line; None: all of it
         self._in_room = False
         self._relay: Child | None = None
@@ -98,9 +107,9 @@ class Following(Receiving):
                 return ending
             self._report.tell(ending)
             try:
-                if self._stream.over or not self._again or not self._told():
+                if self._stream.over or not self._reconnect or not self._told():
                     return ""
-                self._connect_again(self._again)
+                self._connect_again(self._reconnect)
             except Stopped:
                 return ".stopped"
             except HandshakeError as error:
@@ -141,8 +150,8 @@ class Following(Receiving):
             return self._look_at_greeting(said) if said else ""
         if self._in_room:
             ending = self._stream.take(said, self._receiver)
-            if self._stream.let_in and self._again and self._deadline:
-                self._again.succeeded()
+            if self._stream.let_in and self._reconnect and self._deadline:
+                self._reconnect.succeeded()
             self._deadline = 0.0 if self._stream.let_in else self._deadline
             return ending
         return super()._take_said(said)
@@ -228,12 +237,12 @@ class Following(Receiving):
         happened = wait({**self._report.stops, fd: select.POLLIN})
         return os.read(fd, 64) if happened.keys() == {fd} else b""
 
-    def _connect_again(self, again: Again) -> None:
+    def _connect_again(self, reconnect: Reconnect) -> None:
         self._sock.close()
         if self._relay:
             self._relay.kill()  # it is ending by itself, and is reaped so
             self._relay = None
-        self._sock, channel, said = self._new_connection(again)
+        self._sock, channel, said = self._new_connection(reconnect)
         self._receiver = channel.receiver
         self._receiver.parted = True
         self._greeting = b""
@@ -251,10 +260,12 @@ class Following(Receiving):
         for sock in handed[1:]:
             sock.close()
 
-    def _new_connection(self, again: Again) -> tuple[socket.socket, Channel, socket.socket | None]:
+    def _new_connection(
+        self, reconnect: Reconnect
+    ) -> tuple[socket.socket, Channel, socket.socket | None]:
         """Its socket and channel, and where the parent is to write, if that is to a relay."""
         while True:
-            sock, channel = again.connect(self._report)
+            sock, channel = reconnect.connect(self._report)
             if channel.name == plain.NAME:
                 return sock, channel, None
             try:

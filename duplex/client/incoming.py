@@ -1,7 +1,7 @@
 """What a room says, line by line, as far as it concerns who sits here; and what is known of it.
 
-Runs in the parent. Crosses off the outbox what has been recorded or answered, keeps the company,
-and notices when one is spoken to. A screen shows a room by this (talk/ui.py, Room). Pure
+Runs in the parent. Crosses off the outbox what has been recorded or answered, keeps track of who is
+here, and notices when one is spoken to. A screen shows a room by this (talk/ui.py, Room). Pure
 computation; knows no socket and no terminal.
 
     JOINING   the connection stands, and the room is asked to let us in
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from duplex.client.tracker import Company
+from duplex.client.tracker import Tracker
 from duplex.protocol import events, messages
 from duplex.protocol.commands import WHO
 from duplex.talk import words
@@ -31,13 +31,13 @@ QUIT = re.compile(rb"^(?P<word>quit|" + words.ROOM_QUIT + rb")\n", re.MULTILINE)
 BYE = re.compile(QUIT.pattern + rb"|^bye\n", re.MULTILINE)  # for who types it
 
 
-class Heard:
+class RoomState:
     """`refused` is told of lines said here that will not be recorded."""
 
     def __init__(
         self, outbox: Outbox, refused: Callable[[list[Line]], None], *, operates: bool = False
     ) -> None:
-        self.company = Company()
+        self.people = Tracker()
         self.name = ""
         self.nick = ""
         self.presence = JOINING
@@ -80,7 +80,7 @@ class Heard:
     def record(self, line: bytes) -> None:
         """Somebody else's record, or an event; it may have been made before we came."""
         if self.live and (parts := parse(line)):
-            self.company.note(parts)
+            self.people.note(parts)
             if parts.nick is not None and self.mention.search(parts.text.decode()):
                 self._calls = True
 
@@ -92,7 +92,7 @@ class Heard:
         if parts.nick is not None:
             self._refused(self._outbox.recorded(parts.text))
         else:
-            self.company.note(parts)
+            self.people.note(parts)
             event = events.read(parts.text)
             self._refused(self._outbox.renamed(event[2] if event else ""))
 
@@ -113,7 +113,7 @@ class Heard:
         number, more, answer = messages.read_answer(line)
         here = messages.read_here(answer)
         if here:
-            self.company.are(*here)
+            self.people.are(*here)
         if number:
             return self._answered(number, more, answer)
         if self._outbox.is_numbered:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 REMEMBERED = 100  # times that one has come back, in a transcript that is not read up to there yet
 
 
-class Mine:
+class Ownership:
     """Reads the records of one room in their order."""
 
     def __init__(self) -> None:

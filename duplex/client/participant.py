@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 
 from duplex.channel import plain
-from duplex.client.incoming import AWAY, BYE, JOINING, QUIT, Heard
+from duplex.client.incoming import AWAY, BYE, JOINING, QUIT
 from duplex.client.membership import Membership
 from duplex.client.outbox import Disagreement, Outbox
 from duplex.protocol import commands, events
@@ -44,11 +44,10 @@ class Participant(Policy):
         self.session = session
         self.outbox = Outbox()
         operates = session.connection.sock.family == socket.AF_UNIX
-        self.heard = Heard(self.outbox, lambda lines: member.not_recorded(lines), operates=operates)
-        self.heard.be_called(session.options.nick)
-        self._member = member = Membership(session, self.outbox, self.heard, self._send)
+        self._member = Membership(session, self.outbox, self._send, operates=operates)
+        self.room = self._member.room
         self.ways = {
-            **member.ways,
+            **self._member.ways,
             "connection": self._on_connection,
             "kept": self._on_kept,
             "late": lambda _: self.lost("the room's greeting was answered too late"),
@@ -67,7 +66,7 @@ class Participant(Policy):
         self._asked = False  # whether the room is to be closed
 
     def appear(self, screen: ui.Screen) -> None:
-        screen.enter_room(self.heard)
+        screen.enter_room(self.room)
 
     # What is typed:
 
@@ -121,7 +120,7 @@ class Participant(Policy):
         if not (self.session.options.stays and self.session.by_hand and lines):
             return False
         line = lines.decode("utf-8", "replace").removesuffix("\n")
-        asks = "\n" not in line and self.heard.leaves_by(line) and not self._asked
+        asks = "\n" not in line and self.room.leaves_by(line) and not self._asked
         if asks:
             self.session.tell(f"{line} once more closes the room for all")
         self._asked = asks
@@ -133,14 +132,14 @@ class Participant(Policy):
     def pump(self) -> None:
         session, connection = self.session, self.session.connection
         try:
-            while connection.flush() and self.heard.live and (lines := self.outbox.take(CHUNK)):
+            while connection.flush() and self.room.live and (lines := self.outbox.take(CHUNK)):
                 connection.give(lines)
                 self._taken = len(lines), len(connection.outgoing)
             if session.ending and not (session.sending or self._delivering):
                 connection.end()
         except OSError as error:
             session.unsendable(error)
-        if not session.sending and self.heard.live and not any(True for _ in self.outbox):
+        if not session.sending and self.room.live and not any(True for _ in self.outbox):
             failed = self._member.failed and not session.on_screen
             session.leave(EXIT_FAILURE if failed else EXIT_OK)
 
@@ -153,15 +152,15 @@ class Participant(Policy):
     def on_line(self, line: bytes) -> bytes:
         kind, rest = line[:1], line[1:]
         if kind == b"~":
-            shown = read_answer(rest)[2] if self.heard.private(rest) else b""
+            shown = read_answer(rest)[2] if self.room.private(rest) else b""
         elif kind == b"=":
             shown = rest
             try:
-                self.heard.own_record(rest)
+                self.room.own_record(rest)
             except Disagreement:
                 self.lost("the room takes one line for another")
         else:
-            self.heard.record(line)
+            self.room.record(line)
             shown = line
         return shown + b"\n" if shown and self.session.on_screen else b""
 
@@ -189,7 +188,7 @@ class Participant(Policy):
         self._taken = (0, 0)
         connection.give_up()
         connection.cut()
-        self.heard.presence = AWAY
+        self.room.presence = AWAY
         if self._over or session.ending or not self._resumes:
             session.hearing = False
             event = events.read(self._over.encode())
@@ -218,7 +217,7 @@ class Participant(Policy):
             handed.setblocking(False)
         relay = relays[0] if relays else None
         session.connection = Connection(sock, plain.Sender(), relay)
-        self.heard.presence = JOINING
+        self.room.presence = JOINING
 
     def _on_kept(self, path: str) -> None:
         """Only the child writes it."""
@@ -241,7 +240,7 @@ class Participant(Policy):
             ending.status = ending.status or EXIT_FAILURE
 
     def _still_delivers(self) -> bool:
-        return bool(self.outbox) and not self.heard.away and self.session.child.reports
+        return bool(self.outbox) and not self.room.away and self.session.child.reports
 
     def announce(self, ending: Ending) -> None:
         if ending.told:

@@ -29,7 +29,7 @@ GUESSES = 3  # that somebody in between may have had, before nobody is called an
 FORGOTTEN = 3600.0  # s after which one is: connections are also lost without anybody's doing
 
 
-class Again:
+class Reconnect:
     """One side's way back. `timeout` is what each address of a host gets, in s."""
 
     def __init__(self, hosts: list[Target], timeout: float, protection: Protection) -> None:

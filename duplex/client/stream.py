@@ -11,7 +11,7 @@ Reports what follower.py lists. Knows no socket, and nothing of how a connection
 from __future__ import annotations
 
 from duplex.client.offset import Offset
-from duplex.client.ownership import Mine
+from duplex.client.ownership import Ownership
 from duplex.protocol import messages
 from duplex.talk.receiver import Output, Stopped
 
@@ -37,7 +37,7 @@ class Stream:
         self._to_parent = Output(report.fd, report)
         self._to_stdout = to_stdout
         self._shows = True
-        self._mine = Mine()
+        self._ownership = Ownership()
         self._before = -1  # what was recorded before we were let in ends here; -1: it has been read
         self._may_resume = False
         self._begun_line = b""  # what has come of one
@@ -111,12 +111,12 @@ class Stream:
             self._is_current()
             records = records[before:]
         self._show(records)
-        if self._mine.closed:
+        if self._ownership.closed:
             self.over = True
-            self._report.tell(f".over {self._mine.closed}")
+            self._report.tell(f".over {self._ownership.closed}")
 
     def _show(self, records: bytes) -> None:
-        for own, part in self._mine.split(records, self.offset.at):
+        for own, part in self._ownership.split(records, self.offset.at):
             if own:
                 self._tell_parent(b"=", part)
             elif self._to_stdout:
@@ -162,7 +162,7 @@ class Stream:
     def _on_joined(self, room: str, nick: str, key: str, start: int, end: int, count: int) -> None:
         self.offset.begin(start)
         self._before = end
-        self._mine.joined(nick.encode(), end, resumed=self._may_resume)
+        self._ownership.joined(nick.encode(), end, resumed=self._may_resume)
         self._may_resume = self.let_in = True
         self._report.tell(f".joined {nick} {key} {count} {room}")
         if self.offset.at == self._before:

@@ -1,4 +1,4 @@
-"""The company: who is in the room, as far as one of its clients knows.
+"""The tracker: who is in the room, as far as one of its clients knows.
 
 Runs in the parent, for its screen. It is told by `/who` once, and then by the room's events and by
 who speaks. Pure computation; knows no socket and no terminal.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KNOWN = 10_000
 
 
-class Company:
+class Tracker:
     """The nicks, and their number."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The door of `listen`: who has called, and has shown that it may, is let in, one at a time.
+"""Who comes in at `listen`: who has called, and has shown that it may, is let in, one at a time.
 
 Several callers may be shaking hands, or be glanced at, at once, so that one who says nothing keeps
 nobody out; the first who is done is the peer. Programs that speak something else (channel/sniff.py)
@@ -43,7 +43,7 @@ class Guessed(DuplexError):
         )
 
 
-class Door:
+class Acceptor:
     """Waits for peers at a listener; `next` gives one after another."""
 
     def __init__(

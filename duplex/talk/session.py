@@ -117,15 +117,15 @@ class Session:
         from duplex.talk.receiver import Report, shown_on_screen, shown_on_stdout
 
         transcript = self.recording.transcript
-        mine = transcript.reopen() if transcript else None
+        own = transcript.reopen() if transcript else None
         sock = self.connection.sock
-        kept = {_STDOUT, 2, report_fd, sock.fileno(), *([mine.fd] if mine else [])}
+        kept = {_STDOUT, 2, report_fd, sock.fileno(), *([own.fd] if own else [])}
         del self.connection
         report = Report(report_fd, settle(kept))
         show = shown_on_screen(report) if self.on_screen else shown_on_stdout(report, self.peer)
         receiver = self._receiver
         receiver.parted = True
-        recording = Recording(mine, report.warn)
+        recording = Recording(own, report.warn)
         return self.policy.receiving(sock, receiver, self.peer, recording, show, report)()
 
     # From here on, all is the parent's. These the screen calls, too (ui.Talk):

@@ -96,7 +96,7 @@ class Room(Protocol):
     operates: bool  # the room is this program's own, and who sits here keeps it
 
     @property
-    def company(self) -> People: ...
+    def people(self) -> People: ...
 
     @property
     def live(self) -> bool: ...  # all that was recorded before we came has come

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from duplex.talk import ui
-    from duplex.terminal.talk_view import Face
+    from duplex.terminal.talk_view import TalkView
 
 PASTE_LIMIT = 10  # lines of a paste, beyond which it may be a mistake
 
@@ -68,11 +68,13 @@ class OnceMore(Question):
 class Prompt:
     """`typed` is the line; `question` is asked before anything else is typed."""
 
-    def __init__(self, talk: ui.Talk, face: Callable[[], Face], go_on: Callable[[], None]) -> None:
+    def __init__(
+        self, talk: ui.Talk, view: Callable[[], TalkView], go_on: Callable[[], None]
+    ) -> None:
         self.typed = Draft(history=InMemoryHistory(), accept_handler=self._accept)
         self.question: Question | None = None
         self._talk = talk
-        self._face = face
+        self._view = view
         self._go_on = go_on
         self._completions: list[str] = []  # what a further Tab comes to, the present one first
         self._pasted_rest = ""  # what a paste of several lines has left at the prompt
@@ -112,7 +114,7 @@ class Prompt:
             do()
             self._go_on()
 
-        if text := self._face().asks_before(line):
+        if text := self._view().asks_before(line):
             self.question = Question(text, act, default=False)
         else:
             act()
@@ -121,7 +123,7 @@ class Prompt:
         if self.typed.text:
             self.typed.reset()
         else:
-            text = f"Ctrl-C once more {self._face().leaving()}"
+            text = f"Ctrl-C once more {self._view().leaving()}"
             self.question = OnceMore(text, Keys.ControlC, self._interrupt)
 
     def _interrupt(self) -> None:
@@ -174,7 +176,7 @@ class Prompt:
         if self._completions and before == self._completions[0]:
             self._completions.append(self._completions.pop(0))
         else:
-            self._completions = self._face().candidates(before)
+            self._completions = self._view().candidates(before)
         if self._completions:
             self.typed.delete_before_cursor(len(before))
             self.typed.insert_text(self._completions[0])

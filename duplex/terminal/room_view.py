@@ -1,4 +1,4 @@
-"""The face of a room on the screen: who says what in which colour, who is here, what is pending.
+"""A room on the screen: who says what in which colour, who is here, what is pending.
 
 Runs in the parent, with the screen. A record is safe text already (transcript/sanitize.py). Events
 have a mark of their own: `* ann left` is what ann typed as `/me left`.
@@ -15,7 +15,7 @@ from duplex.protocol import commands, events, messages
 from duplex.protocol.commands import ACTION
 from duplex.protocol.messages import ANSWER
 from duplex.terminal.paint import BOLD, DIM
-from duplex.terminal.talk_view import Face
+from duplex.terminal.talk_view import TalkView
 from duplex.transcript.record import NICK_LIMIT, Record, parse
 
 TYPE_CHECKING = False
@@ -65,7 +65,7 @@ class Colours:
         return True
 
 
-class RoomFace(Face):
+class RoomView(TalkView):
     """What the screen asks for, of a room."""
 
     def __init__(self, talk: ui.Talk, room: ui.Room, painter: Painter) -> None:
@@ -95,7 +95,7 @@ class RoomFace(Face):
 
     def asks_before(self, line: str) -> str:
         """Whether who keeps the room wants to close it."""
-        others = len(self._room.company) - 1
+        others = len(self._room.people) - 1
         if not self._room.operates or not self._room.leaves_by(line):
             return ""
         return f"close the room for all{f' {others + 1}' if others > 0 else ''}?"
@@ -109,13 +109,13 @@ class RoomFace(Face):
         head, _, word = before.rpartition(" ")
         ending = " " if head else ": "
         start = f"{head} " if head else ""
-        nicks = sorted(self._room.company.nicks - {self._room.nick}, key=str.casefold)
+        nicks = sorted(self._room.people.nicks - {self._room.nick}, key=str.casefold)
         found = [nick for nick in nicks if nick.casefold().startswith(word.casefold())]
         return [f"{start}{nick}{ending}" for nick in found] if word else []
 
     def bar(self) -> str:
         room = self._room
-        state = "reconnecting…" if room.away else f"{len(room.company)} here"
+        state = "reconnecting…" if room.away else f"{len(room.people)} here"
         keeping = ("/help lists the commands",) if room.operates else self._keeping()
         return self._joined(f"room {room.name}", room.nick, state, *keeping)
 

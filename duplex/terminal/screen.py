@@ -34,7 +34,7 @@ from duplex.terminal.keyboard import Keyboard
 from duplex.terminal.paint import Painter
 from duplex.terminal.prompt import Prompt
 from duplex.terminal.redraw import Redrawing
-from duplex.terminal.talk_view import Face
+from duplex.terminal.talk_view import TalkView
 from duplex.terminal.tty import Terminal
 
 TYPE_CHECKING = False
@@ -53,8 +53,8 @@ class Screen:
         self.running = False
         self._talk = talk
         self._painter = Painter(lambda: self._app.output.get_size().columns)
-        self._face = Face(talk, self._painter)
-        self._prompt = Prompt(talk, lambda: self._face, self._go_on)
+        self._view = TalkView(talk, self._painter)
+        self._prompt = Prompt(talk, lambda: self._view, self._go_on)
         self._waits: select.epoll | None = None  # for what the talk wants
         self._timer: asyncio.TimerHandle | None = None
         self._unprinted = b""
@@ -84,7 +84,7 @@ class Screen:
         )
         pending = Window(FormattedTextControl(self._pending), dont_extend_height=True, style="dim")
         bar = Window(FormattedTextControl(self._bar), height=1, style="reverse")
-        above = ConditionalContainer(pending, Condition(lambda: bool(self._face.pending())))
+        above = ConditionalContainer(pending, Condition(lambda: bool(self._view.pending())))
         question = Window(FormattedTextControl(prompt.asked), height=1, style="bold")
         asked = ConditionalContainer(question, Condition(lambda: prompt.question is not None))
         return Redrawing(
@@ -121,19 +121,19 @@ class Screen:
         asyncio.run(self._run())
 
     def enter_room(self, room: ui.Room) -> None:
-        from duplex.terminal.room_view import RoomFace
+        from duplex.terminal.room_view import RoomView
 
-        self._face = RoomFace(self._talk, room, self._painter)
+        self._view = RoomView(self._talk, room, self._painter)
 
     def tell(self, text: str) -> None:
         self._print(self._painter.told(text).encode("utf-8", "replace"))
 
     def echo(self, lines: bytes) -> None:
         texts = lines.decode("utf-8", "replace").split("\n")[:-1]
-        self._print(b"".join(map(self._face.echo, texts)))
+        self._print(b"".join(map(self._view.echo, texts)))
 
     def show(self, records: bytes) -> None:
-        self._print(self._face.painted(records))
+        self._print(self._view.painted(records))
 
     def take_draft(self) -> bytes:
         typed = "".join(key.data for key in get_typeahead(self._app.input))
@@ -230,7 +230,7 @@ class Screen:
 
     def _pending(self) -> str:
         """Each on a row, cut at the screen's edge."""
-        return "\n".join(map(self._plainer.drawn, self._face.pending()))
+        return "\n".join(map(self._plainer.drawn, self._view.pending()))
 
     def _bar(self) -> str:
-        return self._plainer.drawn(self._face.bar())
+        return self._plainer.drawn(self._view.bar())

@@ -1,4 +1,4 @@
-"""The face of a talk between two on the screen: how lines look, and what stands in the bar.
+"""A talk between two on the screen: how lines look, and what stands in the bar.
 
 Runs in the parent, with the screen, which asks it for all that differs between a talk and a room
 (room_view.py). Reads the talk, and changes nothing of it; knows nothing of prompt_toolkit.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PENDING = 5  # rows of what has not arrived, at most
 
 
-class Face:
+class TalkView:
     """What the screen asks for. Shown lines are bytes for the terminal, newline-ended."""
 
     def __init__(self, talk: ui.Talk, painter: Painter) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duplex.client.incoming import JOINING, LIVE, Heard
+from duplex.client.incoming import JOINING, LIVE, RoomState
 from duplex.client.outbox import LIMIT, Outbox
 from duplex.transcript.record import event, said
 
@@ -17,27 +17,27 @@ class Listener:
     def __init__(self) -> None:
         self.refused: list[str] = []
         self.box = Outbox()
-        self.heard = Heard(self.box, lambda lines: self.refused.extend(map(str, lines)))
-        self.heard.be_called("ann")
-        self.heard.presence = LIVE
+        self.room = RoomState(self.box, lambda lines: self.refused.extend(map(str, lines)))
+        self.room.be_called("ann")
+        self.room.presence = LIVE
 
     def happens(self, *events: str) -> None:
         for text in events:
-            self.heard.record(event(text, AT)[:-1])
+            self.room.record(event(text, AT)[:-1])
 
     def says(self, nick: str, text: str, *, live: bool = True) -> bool:
         """Somebody else; whether the bell rings."""
-        self.heard.presence = LIVE if live else JOINING
-        self.heard.record(said(nick, f"{text}\n".encode(), AT)[:-1])
-        return self.heard.take_call()
+        self.room.presence = LIVE if live else JOINING
+        self.room.record(said(nick, f"{text}\n".encode(), AT)[:-1])
+        return self.room.take_call()
 
     def is_told(self, *lines: str) -> list[bool]:
         """Lines for her alone; which of them are shown."""
-        return [self.heard.private(line.encode()) for line in lines]
+        return [self.room.private(line.encode()) for line in lines]
 
     @property
     def nicks(self) -> list[str]:
-        return sorted(self.heard.company.nicks)
+        return sorted(self.room.people.nicks)
 
 
 @pytest.fixture
@@ -46,34 +46,34 @@ def ann() -> Listener:
 
 
 def test_the_company_is_what_who_says_and_what_happens_then(ann: Listener) -> None:
-    ann.heard.company.are(4)
-    assert len(ann.heard.company) == 4
+    ann.room.people.are(4)
+    assert len(ann.room.people) == 4
     ann.is_told("! 4 are here: ann, bob", "! and: eve, fay")
     ann.happens("gil entered the room (127.0.0.1:1)", "bob left", "eve is now Eva")
     ann.happens("fay was dropped (connection lost)", "hal is back (127.0.0.1:2)")
     assert ann.nicks == ["Eva", "ann", "gil", "hal"]
     ann.happens("hal was kicked by host: enough", "gil was kicked by host", "hal left")
     assert ann.nicks == ["Eva", "ann"]
-    assert len(ann.heard.company) == 2
+    assert len(ann.room.people) == 2
 
 
 def test_without_who_the_number_is_kept_all_the_same(ann: Listener) -> None:
-    ann.heard.company.are(3)
+    ann.room.people.are(3)
     ann.says("bob", "hello")
     ann.happens("eve left", "gil entered the room (127.0.0.1:1)")
-    assert len(ann.heard.company) == 3
+    assert len(ann.room.people) == 3
 
 
 def test_nobody_is_left_when_everybody_was_dropped(ann: Listener) -> None:
-    ann.heard.company.are(4, ["ann", "bob"])
+    ann.room.people.are(4, ["ann", "bob"])
     ann.happens("everybody was dropped (the room's hub was killed by SIGKILL)")
-    assert (ann.nicks, len(ann.heard.company)) == ([], 0)
+    assert (ann.nicks, len(ann.room.people)) == ([], 0)
     ann.happens("ann is back (127.0.0.1:2)", "the room closed", "bob entered the room (x)")
-    assert (ann.nicks, len(ann.heard.company)) == (["ann", "bob"], 2)
+    assert (ann.nicks, len(ann.room.people)) == (["ann", "bob"], 2)
 
 
 def test_what_is_said_is_no_event(ann: Listener) -> None:
-    ann.heard.company.are(2, ["ann", "bob"])
+    ann.room.people.are(2, ["ann", "bob"])
     ann.says("bob", "* bob left")
     assert ann.nicks == ["ann", "bob"]
 
@@ -94,7 +94,7 @@ def test_a_part_of_a_word_is_no_call(ann: Listener, text: str) -> None:
 
 
 def test_our_own_question_who_is_here_has_no_visible_answer(ann: Listener) -> None:
-    ann.heard.ask_who()
+    ann.room.ask_who()
     assert ann.box.take(LIMIT) == b"/who\n"
     lines = ("! 3 are here: ann, bob", "! and: eve")
     assert ann.is_told(*lines) == [False, False]
@@ -116,8 +116,8 @@ def test_an_answer_ends_the_waiting_of_a_command_and_a_warning_does_not(ann: Lis
 def test_own_records_are_crossed_off_and_refusals_told(ann: Listener) -> None:
     ann.box.say(b"one\n/nick eve\ntwo\n")
     ann.box.take(LIMIT)
-    ann.heard.own_record(said("ann", b"one\n", AT)[:-1])
-    ann.heard.own_record(event("ann is now eve", AT)[:-1])
+    ann.room.own_record(said("ann", b"one\n", AT)[:-1])
+    ann.room.own_record(event("ann is now eve", AT)[:-1])
     assert list(map(str, ann.box)) == ["two"]
     assert ann.is_told("! not recorded: No space left on device") == [True]
     assert ann.refused == ["two"]

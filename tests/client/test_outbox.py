@@ -10,9 +10,9 @@ import random
 
 import pytest
 
-from duplex.client.incoming import Heard
+from duplex.client.incoming import RoomState
 from duplex.client.outbox import LIMIT, Disagreement, Outbox
-from duplex.client.ownership import Mine
+from duplex.client.ownership import Ownership
 from duplex.protocol import commands
 from duplex.protocol.events import all_dropped
 from duplex.protocol.messages import NO_RECORD
@@ -143,7 +143,7 @@ def test_it_is_full_at_its_limit_until_lines_have_gone() -> None:
 # Which records are one's own
 
 
-def own(mine: Mine, records: bytes, at: int) -> list[bytes]:
+def own(mine: Ownership, records: bytes, at: int) -> list[bytes]:
     parts = list(mine.split(records, at))
     assert b"".join(part for _, part in parts) == records
     lines = b"".join(part for is_own, part in parts if is_own).splitlines()
@@ -151,7 +151,7 @@ def own(mine: Mine, records: bytes, at: int) -> list[bytes]:
 
 
 def test_history_is_nobodys() -> None:
-    mine = Mine()
+    mine = Ownership()
     history = said("ann", b"old\n", AT)
     mine.joined(b"ann", len(history), resumed=False)
     entry = event("ann entered the room (127.0.0.1:1)", AT)
@@ -160,7 +160,7 @@ def test_history_is_nobodys() -> None:
 
 
 def test_a_new_nick_of_ones_own_counts_from_its_event() -> None:
-    mine = Mine()
+    mine = Ownership()
     mine.joined(b"ann", 0, resumed=False)
     stream = said("bob", b"1\n", AT) + said("ann", b"2\n", AT) + event("ann is now bob", AT)
     stream += said("ann", b"3\n", AT) + said("bob", b"4\n", AT)
@@ -172,7 +172,7 @@ def test_a_new_nick_of_ones_own_counts_from_its_event() -> None:
     ["ann entered the room (127.0.0.1:7)", "eve is now ann", "ann is back (127.0.0.1:7)"],
 )
 def test_a_nick_that_was_taken_meanwhile_is_not_ones_own_until_one_is_back(taken: str) -> None:
-    mine = Mine()
+    mine = Ownership()
     mine.joined(b"ann", 0, resumed=False)
     entry = event("ann entered the room (127.0.0.1:1)", AT)
     first = entry + said("ann", b"1\n", AT)
@@ -187,7 +187,7 @@ def test_a_nick_that_was_taken_meanwhile_is_not_ones_own_until_one_is_back(taken
 
 @pytest.mark.parametrize("nick", ["ann", "everybody"])
 def test_what_was_said_before_everybody_was_dropped_stays_ones_own(nick: str) -> None:
-    mine = Mine()
+    mine = Ownership()
     mine.joined(nick.encode(), 0, resumed=False)
     first = said(nick, b"1\n", AT)
     away = said(nick, b"2\n", AT) + event(all_dropped("was killed by SIGKILL"), AT)
@@ -199,7 +199,7 @@ def test_what_was_said_before_everybody_was_dropped_stays_ones_own(nick: str) ->
 
 
 def test_a_connection_lost_within_the_history_does_not_hide_ones_own_entry() -> None:
-    mine = Mine()
+    mine = Ownership()
     history = said("ann", b"old\n", AT)
     mine.joined(b"ann", len(history), resumed=False)
     entry = event("ann entered the room (127.0.0.1:1)", AT)
@@ -210,7 +210,7 @@ def test_a_connection_lost_within_the_history_does_not_hide_ones_own_entry() -> 
 
 def test_ones_own_way_back_takes_nothing_from_oneself() -> None:
     """The answer to the first /resume has come, and then the connection was lost."""
-    mine = Mine()
+    mine = Ownership()
     mine.joined(b"ann", 0, resumed=False)
     first = event("ann entered the room (127.0.0.1:1)", AT) + said("ann", b"1\n", AT)
     assert own(mine, first, 0) == [b"<ann> 1"]
@@ -292,7 +292,7 @@ def test_numbers_begin_anew_with_each_connection() -> None:
 
 
 def test_the_room_is_closed_when_that_is_its_last_record() -> None:
-    mine = Mine()
+    mine = Ownership()
     mine.joined(b"ann", 0, resumed=False)
     closed = event("the room closed: good night", AT)
     list(mine.split(said("bob", b"the room closed\n", AT), 0))
@@ -348,7 +348,7 @@ class ModelClient:
 
     def __init__(self, room: ModelRoom, rng: random.Random) -> None:
         self.room, self.rng = room, rng
-        self.box, self.mine = Outbox(), Mine()
+        self.box, self.mine = Outbox(), Ownership()
         self.transcript = b""
         self.begin = len(room.transcript)
         self.offset = self.begin
@@ -457,7 +457,7 @@ def test_a_change_of_nick_is_not_taken_for_another_after_a_lost_connection() -> 
     """The answer to the first has come, the record had not: the second is further on."""
     box = numbered("/nick anna", "one", "/nick eve", "two", "/nick anna")
     refused: list[object] = []
-    heard = Heard(box, refused.extend)
+    heard = RoomState(box, refused.extend)
     heard.private(b"! [3] you are anna now")
     box.lost(0)
     for record in (

@@ -17,17 +17,17 @@ from typing import Any, cast
 from duplex.channel import plain
 from duplex.client.detect import Undecided
 from duplex.client.follower import RECORD_LIMIT, Following
-from duplex.client.incoming import LIVE, Heard
+from duplex.client.incoming import LIVE, RoomState
 from duplex.client.outbox import Disagreement, Outbox
-from duplex.client.ownership import Mine
+from duplex.client.ownership import Ownership
 from duplex.client.participant import Participant
 from duplex.client.tracker import KNOWN
 from duplex.talk.child import Child
 from duplex.talk.receiver import Output, Report
 from duplex.talk.session import Session
 from duplex.terminal.paint import Painter
-from duplex.terminal.room_view import RoomFace
-from duplex.terminal.talk_view import Face
+from duplex.terminal.room_view import RoomView
+from duplex.terminal.talk_view import TalkView
 from duplex.transcript import record
 from duplex.transcript.recording import Recording
 from duplex.transcript.sanitize import safe
@@ -120,22 +120,25 @@ class Client:
         )
         more: Any = (None, None, None)
         self.parent = Session(sock, plain.channel(), "server:5000", options, *more)
-        again: Any = object()
-        self.parent.policy = Undecided(self.parent, b"", again, None)
+        reconnect: Any = object()
+        self.parent.policy = Undecided(self.parent, b"", reconnect, None)
         self.parent.tell = is_safe_line  # type: ignore[method-assign]
         self._told: list[str] = []
         self.parent.child = _Child(self._told)
         self.parent.on_screen = on_screen
         self._painter = Painter(lambda: COLUMNS)
-        self._face = Face(self.parent, self._painter)
+        self._view = TalkView(self.parent, self._painter)
         self._sock = sock
         report = _Report(fd, self._hear)
         show = self._hand_on if on_screen else lambda lines, _: self._shown(lines)
         self.child = Following(
             *(sock, plain.Receiver(), "server", _Recording(None, report.warn), show, report),
+            begun=b"2026-11-23T23:34:31.123Z * connected\n",
+            reconnect=None,
+            pending=None,
+            on_screen=on_screen,
             verbatim=False,
         )
-        self.child.prepare(b"2026-11-23T23:34:31.123Z * connected\n", None, on_screen=on_screen)
         self.child._told = lambda: f"{self._told[-1]}\n".encode()  # type: ignore[method-assign]
         self.child._stream._to_parent = _Output(self._handed_on)
         self.child._stream._to_stdout = None if on_screen else _Output(self._shown)
@@ -152,9 +155,9 @@ class Client:
                 return
 
     @property
-    def heard(self) -> Heard:
+    def room(self) -> RoomState:
         """What the parent knows of the room."""
-        return cast(Participant, self.parent.policy).heard
+        return cast(Participant, self.parent.policy).room
 
     def close(self) -> None:
         self.parent.connection.close()
@@ -188,14 +191,14 @@ class Client:
         shown = parent.on_report(line)
         room = parent.policy
         if isinstance(room, Participant):
-            if not isinstance(self._face, RoomFace):
-                self._face = RoomFace(self.parent, room.heard, self._painter)
-            assert len(room.heard.company.nicks) <= KNOWN
+            if not isinstance(self._view, RoomView):
+                self._view = RoomView(self.parent, room.room, self._painter)
+            assert len(room.room.people.nicks) <= KNOWN
         if shown:
-            self._on_screen(self._face.painted(shown).removesuffix(b"\a"))
-            is_safe_line(self._face.bar())
-            self._face.candidates("a")
-            "".join(map(is_not_harmful, self._face.pending()))
+            self._on_screen(self._view.painted(shown).removesuffix(b"\a"))
+            is_safe_line(self._view.bar())
+            self._view.candidates("a")
+            "".join(map(is_not_harmful, self._view.pending()))
         if parent.ending:
             is_safe_line(parent.ending.text)
 
@@ -231,13 +234,13 @@ def _following(_directory: Path) -> Check:
     return check
 
 
-def _heard(_directory: Path) -> Check:
+def _room(_directory: Path) -> Check:
     """The outbox and what crosses off its lines, in any order; each line begins with a number."""
 
     def check(data: bytes) -> None:
         box = Outbox()
         gone: list[object] = []
-        heard = Heard(box, gone.extend)
+        heard = RoomState(box, gone.extend)
         heard.be_called("ann")
         heard.presence = LIVE
         said = 0
@@ -267,7 +270,7 @@ def _heard(_directory: Path) -> Check:
             else:
                 gone += box.give_up()
             assert len(box._sent) + len(box._waiting) <= said
-            assert len(heard.company) >= len(heard.company.nicks)
+            assert len(heard.people) >= len(heard.people.nicks)
             if said < FEW:
                 _is_right(box)
         _is_right(box)
@@ -300,7 +303,7 @@ def _mine(_directory: Path) -> Check:
 
 def _owned(records: bytes, sizes: list[int], end: int) -> list[tuple[bool, bytes]]:
     """Each line, and whether it is one's own."""
-    mine = Mine()
+    mine = Ownership()
     at = records.find(b"\n", end) + 1
     mine.joined(b"ann", at, resumed=False)
     found, offset = [], 0
@@ -375,7 +378,7 @@ _ACTS = [
 
 TARGETS = [
     Target("following", _following, _TALKS, [*_LINES, *_ALL], 50_000),
-    Target("heard", _heard, [_ACTS, _ACTS[:6], _ACTS[::2]], [*_ACTS, *TOKENS], 90_000),
+    Target("heard", _room, [_ACTS, _ACTS[:6], _ACTS[::2]], [*_ACTS, *TOKENS], 90_000),
     Target(
         "mine",
         _mine,

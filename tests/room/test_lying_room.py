@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 from fuzz.client import Client
 
-from duplex.client.incoming import Heard
+from duplex.client.incoming import RoomState
 from duplex.client.outbox import Outbox
-from duplex.client.ownership import Mine
-from duplex.client.tracker import KNOWN, Company
+from duplex.client.ownership import Ownership
+from duplex.client.tracker import KNOWN, Tracker
 from duplex.terminal.room_view import Colours
 from duplex.transcript.record import NICK_LIMIT, Record
 
@@ -37,7 +37,7 @@ def test_history_that_ends_within_a_record_makes_no_report_of_its_rest(
     client: Client, end: int
 ) -> None:
     client.is_sent(WELCOME + JOINED % end + SAID * 3, 0)
-    assert client.heard.away
+    assert client.room.away
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_history_that_ends_within_a_record_makes_no_report_of_its_rest(
 )
 def test_numbers_of_any_length_are_borne(client: Client, line: bytes) -> None:
     client.is_sent(WELCOME + JOINED % 0 + line + SAID, 0)
-    client.heard.company.complete  # noqa: B018
-    assert len(client.heard.company) >= 0
+    client.room.people.complete  # noqa: B018
+    assert len(client.room.people) >= 0
 
 
 def test_a_nick_with_an_odd_space_in_it_is_a_nick(client: Client) -> None:
     line = "! you are a\u00a0b now: key k\u2003k\n".encode()
     client.is_sent(WELCOME + JOINED % 0 + line + SAID, 0)
-    assert client.heard.nick == "a\u00a0b"
+    assert client.room.nick == "a\u00a0b"
 
 
 @pytest.mark.parametrize("stamp", [b"9999-99-99T99:99:99.999Z", b"0000-00-00T00:00:00.000Z"])
@@ -82,7 +82,7 @@ def test_a_greeting_is_one_line_and_safe_to_show(client: Client, greeting: bytes
 
 def test_records_stay_whole_wherever_a_room_says_that_one_began_to_speak() -> None:
     for end in range(3 * len(SAID) + 2):
-        mine = Mine()
+        mine = Ownership()
         mine.joined(b"ann", end, resumed=False)
         parts = [part for _, part in mine.split(SAID * 3, 0)]
         assert b"".join(parts) == SAID * 3
@@ -90,7 +90,7 @@ def test_records_stay_whole_wherever_a_room_says_that_one_began_to_speak() -> No
 
 
 def test_no_more_nicks_are_remembered_than_a_room_can_have_in_earnest() -> None:
-    company = Company()
+    company = Tracker()
     for number in range(KNOWN + 50):
         company.note(Record(b"", None, b"n%d entered the room (x)" % number))
     assert len(company.nicks) == KNOWN
@@ -103,7 +103,7 @@ def test_no_more_nicks_are_remembered_than_a_room_can_have_in_earnest() -> None:
 
 
 def test_what_is_no_nick_for_its_length_is_counted_and_not_remembered() -> None:
-    company = Company()
+    company = Tracker()
     company.are(2, ["ann", "x" * 60_000])
     for number in range(50):
         nick = b"%d" % number + b"x" * 60_000
@@ -115,7 +115,7 @@ def test_what_is_no_nick_for_its_length_is_counted_and_not_remembered() -> None:
 
 
 def test_who_comes_back_without_end_to_a_room_that_is_ever_further_ahead_keeps_few_turns() -> None:
-    mine = Mine()
+    mine = Ownership()
     for number in range(1000):
         mine.joined(b"n%d" % number, 10**17 + number, resumed=True)
     assert len(mine._turns) <= 100
@@ -125,7 +125,7 @@ def test_who_comes_back_without_end_to_a_room_that_is_ever_further_ahead_keeps_f
 
 def test_a_question_of_ours_waits_once() -> None:
     outbox = Outbox()
-    heard = Heard(outbox, lambda _lines: None)
+    heard = RoomState(outbox, lambda _lines: None)
     for _ in range(1000):
         heard.ask_who()
     assert outbox.take(1 << 20) == b"/who\n"

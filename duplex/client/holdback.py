@@ -1,4 +1,4 @@
-"""The opening of a connection, until it is known whether a room or a person answers.
+"""What is held back of what is typed, until it is known whether a room or a person answers.
 
 What is typed goes out at once, as to a person; but a room has to be told the nick among the first
 things it hears, and in a room nothing is lost: so it is kept what went out, it is not too much,
@@ -18,7 +18,7 @@ _WAITS = re.compile(rb"^(?:quit|bye)\r?\n|^/(?i:/?quit|/?help)|\xff", re.MULTILI
 _WAITS_VERBATIM = re.compile(rb"^/|\xff", re.MULTILINE)
 
 
-class Opening:
+class Holdback:
     """What has been said so far, and what waits."""
 
     def __init__(self, verbatim: bool) -> None:

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from duplex.client.opening import EARLY, Opening
+from duplex.client.holdback import EARLY, Holdback
 
 
 def test_whole_lines_go_at_once_and_the_rest_waits() -> None:
-    opening = Opening(verbatim=False)
+    opening = Holdback(verbatim=False)
     assert opening.feed(b"one\ntwo\nthr") == b"one\ntwo\n"
     assert not opening.holds
     assert opening.feed(b"ee\n") == b"three\n"
@@ -18,7 +18,7 @@ def test_whole_lines_go_at_once_and_the_rest_waits() -> None:
 
 @pytest.mark.parametrize("line", [b"bye", b"quit", b"bye\r", b"/quit", b"/QUIT now", b"a\xffb"])
 def test_what_means_another_thing_in_a_room_waits_with_all_that_follows(line: bytes) -> None:
-    opening = Opening(verbatim=False)
+    opening = Holdback(verbatim=False)
     assert opening.feed(b"one\n" + line + b"\ntwo\n") == b"one\n"
     assert opening.holds
     assert opening.release() == line + b"\ntwo\n"
@@ -26,17 +26,17 @@ def test_what_means_another_thing_in_a_room_waits_with_all_that_follows(line: by
 
 @pytest.mark.parametrize("line", [b"goodbye", b"bye bye", b" quit", b"say /quit"])
 def test_what_only_looks_like_it_goes(line: bytes) -> None:
-    assert Opening(verbatim=False).feed(line + b"\n") == line + b"\n"
+    assert Holdback(verbatim=False).feed(line + b"\n") == line + b"\n"
 
 
 def test_of_a_file_only_what_a_room_would_take_for_a_command_waits() -> None:
-    opening = Opening(verbatim=True)
+    opening = Holdback(verbatim=True)
     assert opening.feed(b"bye\n# /x\n/usr\n") == b"bye\n# /x\n"
     assert opening.release() == b"/usr\n"
 
 
 def test_no_more_goes_than_a_room_keeps() -> None:
-    opening = Opening(verbatim=False)
+    opening = Holdback(verbatim=False)
     sent = opening.feed(b"x\n" * EARLY)
     opening.went_out(sent)
     assert len(sent) == EARLY
@@ -45,12 +45,12 @@ def test_no_more_goes_than_a_room_keeps() -> None:
 
 
 def test_it_is_not_whole_once_something_else_went_out() -> None:
-    opening = Opening(verbatim=False)
+    opening = Holdback(verbatim=False)
     opening.went_out(b"one\n")
     assert opening.is_whole
     opening.went_out(b"tw")
     assert not opening.is_whole
-    opening = Opening(verbatim=False)
+    opening = Holdback(verbatim=False)
     opening.went_out(b"x" * EARLY + b"\n")
     assert not opening.is_whole
 
@@ -59,7 +59,7 @@ def test_it_is_not_whole_once_something_else_went_out() -> None:
 def test_nothing_is_lost_or_moved_however_it_comes(rng: random.Random, verbatim: bool) -> None:
     pieces = [b"bye\n", b"quit", b"\n", b"/quit\n", b"/x", b"\xff", b"hello ", b"a\n", b"x" * 9000]
     for _ in range(1000):
-        opening = Opening(verbatim)
+        opening = Holdback(verbatim)
         typed = b""
         for _ in range(rng.randrange(30)):
             data = b"".join(rng.choices(pieces, k=rng.randrange(4)))
