@@ -4,7 +4,7 @@ Which of the two it is, the peer's first line tells; what a room says after that
 lost connection is made again here, and its socket handed to the parent, which does all the
 speaking. Like any receiver it never sends, and never reads the keyboard.
 
-What it tells its parent besides what talk/receiver.py lists; the channel is a socket pair:
+What it tells its parent besides what talk/report.py lists; the channel is a socket pair:
 
     .refused WHY                   it does not let us in at all
     .kept PATH                     the transcript that this session has; none without PATH
@@ -43,7 +43,8 @@ from duplex.client.stream import Stream
 from duplex.protocol import messages, refusals
 from duplex.system.errors import EXIT_OK, DuplexError, UnableToFork
 from duplex.system.process import seconds_left, wait
-from duplex.talk.receiver import Output, Receiving, Stopped
+from duplex.talk.receiver import Receiving
+from duplex.talk.report import Output, Stopped
 from duplex.transcript import record
 from duplex.transcript.plain import in_rows
 from duplex.transcript.record import RECORD_LIMIT

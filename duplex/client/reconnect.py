@@ -14,6 +14,7 @@ from duplex.channel.base import HandshakeError, WrongCode
 from duplex.system import tcp
 from duplex.system.errors import UnableToConnect
 from duplex.system.process import Interrupted, wait
+from duplex.talk.report import Report, Stopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from duplex.channel.base import Channel
     from duplex.channel.protection import Protection
     from duplex.system.target import Target
-    from duplex.talk.receiver import Report
 
 BACKOFF, BACKOFF_LIMIT = 0.1, 5.0  # s before the first attempt, doubled up to the limit
 GUESSES = 3  # that somebody in between may have had, before nobody is called any more
@@ -49,8 +49,6 @@ class Reconnect:
         the code, or breaks off GUESSES times where a guess at it could be made.
         """
         import random  # heavy, and nothing that a start has to wait for
-
-        from duplex.talk.receiver import Stopped
 
         while True:
             # Not all who lost the same room at the same instant come back at the same instant.

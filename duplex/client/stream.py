@@ -13,12 +13,12 @@ from __future__ import annotations
 from duplex.client.offset import Offset
 from duplex.client.ownership import Ownership
 from duplex.protocol import messages
-from duplex.talk.receiver import Output, Stopped
+from duplex.talk.report import Output, Stopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from duplex.channel.base import Receiver
-    from duplex.talk.receiver import Report
+    from duplex.talk.report import Report
     from duplex.transcript.recording import Recording
 
 LINE_LIMIT = 1 << 20  # bytes: more than the longest record that is made visible

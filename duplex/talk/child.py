@@ -1,6 +1,6 @@
 """The child of a session, as its parent knows it: forked, heard through a channel, and ended.
 
-The channel is a pair of sockets: the child reports (receiver.py lists what), hands descriptors
+The channel is a pair of sockets: the child reports (report.py lists what), hands descriptors
 over, and may be told something. Knows nothing of what the reports mean.
 """
 

@@ -114,7 +114,7 @@ class Session:
     def _be_the_child(self, report_fd: int) -> int:
         """Only the child runs this: let go of the parent's half, then receive."""
         # Imported here, because a parent that has something to send need not wait for it.
-        from duplex.talk.receiver import Report, shown_on_screen, shown_on_stdout
+        from duplex.talk.report import Report, shown_on_screen, shown_on_stdout
 
         transcript = self.recording.transcript
         own = transcript.reopen() if transcript else None

@@ -23,7 +23,7 @@ from duplex.client.ownership import Ownership
 from duplex.client.participant import Participant
 from duplex.client.tracker import KNOWN
 from duplex.talk.child import Child
-from duplex.talk.receiver import Output, Report
+from duplex.talk.report import Output, Report
 from duplex.talk.session import Session
 from duplex.terminal.paint import Painter
 from duplex.terminal.room_view import RoomView
@@ -40,7 +40,7 @@ CUT = b"\0cut\0"  # in an input: the connection is lost here, and made again
 COLUMNS = 80  # of its terminal
 FEW = 100  # lines said: of more, the size is looked at only once
 ADDED = 4096  # bytes that a line shown may be longer than a record
-# What a child may report (client/follower.py, talk/receiver.py).
+# What a child may report (client/follower.py, talk/report.py).
 _REPORT = re.compile(
     r"\.(begun|pair|current|late|bye|left|stopped|connection)"
     r"|\.(refused|anew|over|lost|tampered) .*|\.answer ([0-9a-f]{2})+|!.*"
