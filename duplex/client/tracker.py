@@ -38,10 +38,6 @@ class Tracker:
         for nick in nicks:
             self._is_here(nick)
 
-    @property
-    def complete(self) -> bool:
-        return not self._others
-
     def note(self, record: Record) -> None:
         """What a record, made now, tells."""
         if record.nick is not None:
