@@ -6,7 +6,7 @@ at least three typing errors apart. One is changed: "yo-yo" is "yoyo", so that a
 between words. Four words drawn from it are worth 41.4 bits: far more than can be tried, for the
 key exchange allows one guess a connection.
 
-Runs before the first fork. Knows nothing of where a code comes from (cli/code_options.py,
+Runs before the first fork. Knows nothing of where a code comes from (cli/protection.py,
 terminal/code_prompt.py), nor of what is done with it (code.py).
 """
 

@@ -14,7 +14,7 @@ from hypothesis import example, given, strategies as st
 
 from duplex.channel import passphrase
 from duplex.channel.passphrase import make, normal
-from duplex.cli import code_options
+from duplex.cli import protection
 from duplex.system.errors import UsageError
 from duplex.system.process import Interrupted, Signals
 
@@ -102,15 +102,15 @@ def test_a_longer_code_is_taken(code: str) -> None:
 
 def options(*args: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    code_options.add_arguments(parser)
+    protection.add_code_arguments(parser)
     return parser.parse_args(args)
 
 
 def test_a_code_is_wanted_with_either_option() -> None:
-    assert not code_options.wanted(options())
-    assert code_options.wanted(options("--code"))
-    assert code_options.wanted(options("--code-file", "x"))
-    assert not code_options.wanted(options("--no-code"))
+    assert not protection.wants_code(options())
+    assert protection.wants_code(options("--code"))
+    assert protection.wants_code(options("--code-file", "x"))
+    assert not protection.wants_code(options("--no-code"))
 
 
 @pytest.mark.parametrize("value", [CODE, "", " "])
@@ -118,32 +118,32 @@ def test_a_variable_that_is_set_means_a_code_unless_none_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("DUPLEX_CODE", value)
-    assert code_options.wanted(options())
-    assert not code_options.wanted(options("--no-code"))
+    assert protection.wants_code(options())
+    assert not protection.wants_code(options("--no-code"))
 
 
 @pytest.mark.parametrize("args", [("--code",), ("--code-file", "x")])
 def test_a_code_and_none_exclude_each_other(args: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="cannot use --code with --no-code"):
-        code_options.wanted(options(*args, "--no-code"))
+        protection.wants_code(options(*args, "--no-code"))
 
 
 def test_a_variable_that_is_set_aside_is_not_handed_on_and_told_once(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DUPLEX_CODE", CODE)
-    code_options.set_aside(options())
+    protection.set_code_aside(options())
     assert "DUPLEX_CODE" not in os.environ
-    code_options.set_aside(options())
+    protection.set_code_aside(options())
     assert capfd.readouterr().err.count("DUPLEX_CODE is not used") == 1
 
 
 def test_the_variable_is_taken_and_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUPLEX_CODE", CODE)
-    assert code_options.given(options("--code")) == CODE
+    assert protection.given_code(options("--code")) == CODE
     assert "DUPLEX_CODE" not in os.environ
     assert os.popen("echo $DUPLEX_CODE").read() == "\n"
-    assert code_options.given(options("--code")) is None
+    assert protection.given_code(options("--code")) is None
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_variable_without_a_code_is_an_error(
 ) -> None:
     monkeypatch.setenv("DUPLEX_CODE", value)
     with pytest.raises(UsageError, match=f"cannot use DUPLEX_CODE: it is {told}"):
-        code_options.given(options("--code"))
+        protection.given_code(options("--code"))
 
 
 def test_the_file_comes_first_and_its_first_line_counts(
@@ -164,12 +164,12 @@ def test_the_file_comes_first_and_its_first_line_counts(
     file.touch(0o600)
     file.write_bytes(f"\ufeff {CODE}\r\nsomething else\n".encode() + b"\xff" * 9000)
     monkeypatch.setenv("DUPLEX_CODE", "another-code-altogether")
-    assert code_options.given(options("--code-file", str(file))) == CODE
+    assert protection.given_code(options("--code-file", str(file))) == CODE
     assert "DUPLEX_CODE" not in os.environ
     assert capfd.readouterr().err == ""
     monkeypatch.chdir(tmp_path)
     file.rename("-")
-    assert code_options.given(options("--code-file", "-")) == CODE, "a name like any other"
+    assert protection.given_code(options("--code-file", "-")) == CODE, "a name like any other"
 
 
 def test_a_file_that_others_can_read_is_warned_of(
@@ -178,7 +178,7 @@ def test_a_file_that_others_can_read_is_warned_of(
     file = tmp_path / "code"
     file.write_text(CODE)
     file.chmod(0o640)
-    assert code_options.given(options("--code-file", str(file))) == CODE
+    assert protection.given_code(options("--code-file", str(file))) == CODE
     err = capfd.readouterr().err
     assert err == f"other users can read the code in {file}: chmod 600 makes it yours alone\n"
 
@@ -201,13 +201,13 @@ def test_a_file_without_a_code_is_one_line(tmp_path: Path, data: bytes | None, t
         file.touch(0o600)
         file.write_bytes(data)
     with pytest.raises(UsageError, match=told) as caught:
-        code_options.given(options("--code-file", str(file)))
+        protection.given_code(options("--code-file", str(file)))
     assert "\n" not in str(caught.value)
 
 
 def test_a_directory_is_no_code_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Is a directory"):
-        code_options.given(options("--code-file", str(tmp_path)))
+        protection.given_code(options("--code-file", str(tmp_path)))
 
 
 def test_a_pipe_is_waited_for(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_pipe_is_waited_for(tmp_path: Path) -> None:
 
     writer = Thread(target=write)
     writer.start()
-    assert code_options.given(options("--code-file", str(pipe))) == CODE
+    assert protection.given_code(options("--code-file", str(pipe))) == CODE
     writer.join()
 
 
@@ -234,7 +234,7 @@ def test_a_signal_ends_the_waiting_for_a_pipe(tmp_path: Path) -> None:
     try:
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Interrupted) as caught:
-            code_options.given(options("--code-file", str(pipe)), signals)
+            protection.given_code(options("--code-file", str(pipe)), signals)
         assert caught.value.exit_status == 143
     finally:
         signal.set_wakeup_fd(-1)
