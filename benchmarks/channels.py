@@ -37,7 +37,7 @@ MB = 1_000_000
 MEMBERS, SPEAKERS = 100, (1, 10)  # in a room
 LINES, GAP = 30, 0.05  # one by one, after so many s of silence
 WARM_UP, TALK = 0.3, 1.5  # s
-LAST, PRIVATE = "last member", "private memory of a process"
+LAST, PRIVATE = "last member", "median private memory of a process"
 UNITS = {LAST: "ms", PRIVATE: "MB"}
 
 PLAIN, CODE, TLS, SSL = "plain", "--code", "--tls", "ncat --ssl"
@@ -194,7 +194,7 @@ def _in_a_room(opened: Room, make: handshakes.Maker | None) -> tuple[dict[str, f
         load.join(MEMBERS)
         memory = opened.memory()
         found = {
-            PRIVATE: memory.private / MB / memory.processes,
+            PRIVATE: memory.median / MB,
             LAST: median(load.single(LINES, GAP)) * 1e3,
         }
         for speakers in SPEAKERS:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from programs import HOST, Bench, NotMeasured, Program, children, duplex, free_port
@@ -54,16 +55,19 @@ class Contender(NamedTuple):
     protocol: str = "plain"
     # Lines on their way at once, of all speakers: large enough that more does not make it faster.
     window: int = 20_000
-    most: int = 6000  # members
+    most: int = 20_000  # members
     note: str = ""
 
 
-def start_duplex(bench: Bench, port: int, protection: tuple[str, ...] = ()) -> Program:
+def start_duplex(
+    bench: Bench, port: int, protection: tuple[str, ...] = (), command: tuple[str, ...] = ()
+) -> Program:
     # Nobody may be dropped for lagging: there is one member who never reads.
-    limits = ("--rate", "0", "--max-per-address", "0", "--max-members", "6000")
+    limits = ("--rate", "0", "--max-per-address", "0", "--max-members", "20000")
     rest = ("--history", "0", "--max-lag", str(1 << 40), "--log", bench.path(LOG))
     where = ("--host", HOST, str(port), "--allow-root")
-    return bench.start_listener(port, duplex(), "room", *where, *protection, *limits, *rest)
+    program = command or (duplex(),)
+    return bench.start_listener(port, *program, "room", *where, *protection, *limits, *rest)
 
 
 def _duplex(bench: Bench, _load: str, port: int) -> Program:
@@ -89,6 +93,15 @@ def _loop(bench: Bench, load: str, port: int) -> Program:
     return bench.start_listener(port, load, "serve", str(port))
 
 
+def earlier(command: str) -> Contender:
+    """An earlier duplex, by the command that runs it."""
+    words = tuple(command.split())
+    return Contender(
+        lambda bench, _load, port: start_duplex(bench, port, command=words),
+        note="the same, earlier",
+    )
+
+
 CONTENDERS = {
     "duplex": Contender(_duplex, note="one process a member; lines stamped, attributed and kept"),
     "ncat --chat": Contender(
@@ -108,6 +121,7 @@ class Memory(NamedTuple):
     processes: int
     private: int
     pss: int  # a page that n processes share counts 1/n for each
+    median: int  # private, of a process: of many members it is a member's
 
 
 class Room:
@@ -135,7 +149,9 @@ class Room:
         """Of all of its processes."""
         pids = [self._program.pid, *_descendants(self._program.pid)]
         found = [_memory(pid) for pid in pids]
-        return Memory(len(pids), sum(one.private for one in found), sum(one.pss for one in found))
+        private = [one for one, _ in found]
+        shared = sum(pss for _, pss in found)
+        return Memory(len(pids), sum(private), shared, int(median(private)))
 
     def kept(self) -> int:
         """Bytes of the transcript."""
@@ -154,11 +170,12 @@ def _descendants(pid: int) -> list[int]:
     return found + [below for child in found for below in _descendants(child)]
 
 
-def _memory(pid: int) -> Memory:
+def _memory(pid: int) -> tuple[int, int]:
+    """Bytes that it has alone; PSS."""
     try:
         with open(f"/proc/{pid}/smaps_rollup") as file:
             fields = dict(re.findall(r"^(\w+):\s+(\d+) kB", file.read(), re.MULTILINE))
     except (FileNotFoundError, ProcessLookupError):  # it has ended
-        return Memory(0, 0, 0)
+        return 0, 0
     private = int(fields["Private_Clean"]) + int(fields["Private_Dirty"])
-    return Memory(1, private * 1024, int(fields["Pss"]) * 1024)
+    return private * 1024, int(fields["Pss"]) * 1024

@@ -2,8 +2,9 @@
  *
  *     room_load PORT[,PORT...] plain|irc   (members spread evenly over many hosts of one room)
  *                                do what standard input says, and answer each line with one of JSON:
- *         join N                      N members more, eight at a time, each until it is greeted
+ *         join N AT_ONCE              N members more, so many at a time, each until it is greeted
  *         single COUNT GAP_MS         lines one by one, and how long until the last member has each
+ *         lines COUNT                 by one of them at once, and how long until all have them
  *         talk SPEAKERS SECONDS WINDOW  as fast as the room takes it, until all have all of it
  *         deaf / gone                 one more member that never reads / it goes away
  *     room_load serve PORT       the ceiling: a loop that writes what it reads to all others
@@ -11,7 +12,7 @@
  * It owns the clients' sockets, the numbers in what they say, and what is counted. Every socket is
  * drained with large reads into one buffer and newlines are counted, so whatever a room puts before
  * a line is not looked at; only one member, the sample, looks for the numbers too. It knows 127.0.0.1
- * alone, everything it waits for has a deadline, and which room it talks to it does not know.
+ * alone and comes from 127.0.0.x (an address has too few ports for all), everything it waits for has a deadline, and which room it talks to it does not know.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -30,16 +31,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MEMBERS 6000
+#define MEMBERS 20000
+#define AT_AN_ADDRESS 4000
 #define SPEAKERS 100
 #define HOSTS 16
 #define TEXT 59              /* characters of a line; with its newline 60 */
 #define WIRE (TEXT + 24)     /* with what IRC puts around it */
 #define BATCH 1000           /* lines in one send at most */
-#define JOINING 8            /* at a time; ncat's backlog is 10 */
 #define BUFFER (256 * 1024)  /* small enough for a processor's cache */
 #define QUIET 1.0            /* s without a byte: whoever has come or gone has been announced */
 #define PATIENCE 60.0        /* s for a step; what is missing then is reported as missing */
+#define JOIN 0.015           /* s more for each that joins */
 #define STALLED 5.0          /* s without a byte while something is missing */
 
 struct member {
@@ -215,8 +217,12 @@ static void enter(struct member *m, int number)
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = m};
     int one = 1;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct sockaddr_in source = {.sin_family = AF_INET};
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + number / AT_AN_ADDRESS);
     m->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (m->fd < 0 || connect(m->fd, (struct sockaddr *)&address, sizeof address))
+    setsockopt(m->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    if (m->fd < 0 || bind(m->fd, (struct sockaddr *)&source, sizeof source) ||
+        connect(m->fd, (struct sockaddr *)&address, sizeof address))
         fail("member %d cannot connect: %s", number, strerror(errno));
     setsockopt(m->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (irc)
@@ -224,19 +230,19 @@ static void enter(struct member *m, int number)
     epoll_ctl(poller, EPOLL_CTL_ADD, m->fd, &event);
 }
 
-static void join(int more)
+static void join(int more, int at_once)
 {
     double started = now();
     int target = count + more, first = count;
     if (target > MEMBERS)
         fail("%d members at most", MEMBERS);
     while (first < target) {
-        for (; count < target && count - first < JOINING; count++)
+        for (; count < target && count - first < at_once; count++)
             enter(&members[count], count);
         turn(0.1);
         while (first < count && members[first].greeted)
             first++;
-        if (dropped || now() - started > PATIENCE)
+        if (dropped || now() - started > PATIENCE + more * JOIN)
             fail("%d of %d members were let in, %d were cut", first, target, (int)dropped);
     }
     double seconds = now() - started;
@@ -358,6 +364,23 @@ static void single(int lines, double gap)
     print_faults(total_sent());
 }
 
+static void lines(int number)
+{
+    struct member *m = &members[0];
+    int first = 0;
+    begin();
+    taken = 0;
+    double started = latest = now();
+    compose(m, number < BATCH ? number : BATCH);
+    while (waiting(total_sent(), &first) && now() - latest < STALLED) {
+        if (m->from < m->to)
+            push(m);
+        turn(m->from < m->to ? 0.001 : 0.1);
+    }
+    printf("{\"seconds\": %.6f, \"bytes\": %lu, ", latest - started, taken);
+    print_faults(total_sent());
+}
+
 /* `window`: so many lines may be on their way to the sample; to member 0 for the sample's own. */
 static void talk(int speakers, double seconds, uint64_t window)
 {
@@ -434,16 +457,18 @@ static void go_away(void)
 static void obey(void)
 {
     char line[200];
-    int number;
+    int number, at_once;
     double seconds;
     uint64_t window;
     setvbuf(stdout, NULL, _IOLBF, 0);
     poller = epoll_create1(EPOLL_CLOEXEC);
     while (fgets(line, sizeof line, stdin)) {
-        if (sscanf(line, "join %d", &number) == 1)
-            join(number);
+        if (sscanf(line, "join %d %d", &number, &at_once) == 2)
+            join(number, at_once);
         else if (sscanf(line, "single %d %lf", &number, &seconds) == 2)
             single(number, seconds / 1000);
+        else if (sscanf(line, "lines %d", &number) == 1)
+            lines(number);
         else if (sscanf(line, "talk %d %lf %lu", &number, &seconds, &window) == 3)
             talk(number, seconds, window);
         else if (!strcmp(line, "deaf\n"))

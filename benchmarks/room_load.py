@@ -16,8 +16,9 @@ from typing import Any, NamedTuple, NoReturn
 from programs import Bench, NotMeasured
 
 SOURCE = os.path.join(os.path.dirname(__file__), "room_load.c")
-PATIENCE = 200.0  # s for one step; the generator gives up before
+PATIENCE = 300.0  # s for one step; the generator gives up before
 COMPILING = 60.0  # s
+JOINING = 8  # members at a time; ncat's backlog is 10
 
 
 class NoCompiler(NotMeasured):
@@ -51,11 +52,16 @@ class Talk(NamedTuple):
         """Deliveries a second."""
         return self.deliveries / self.seconds if self.seconds > 0 else 0.0
 
+    @property
+    def byte_rate(self) -> float:
+        """Bytes that members got, a second."""
+        return self.bytes / self.seconds if self.seconds > 0 else 0.0
+
 
 class Single(NamedTuple):
-    """Lines said one by one into a quiet room."""
+    """Lines said one by one into a quiet room, or all at once."""
 
-    times: list[float]  # s until the last member had it
+    times: list[float]  # s until the last member had it; of lines at once, all of them
     faults: list[str]
 
 
@@ -70,14 +76,19 @@ class Load:
             program, ports, protocol, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def join(self, members: int) -> float:
+    def join(self, members: int, at_once: int = JOINING) -> float:
         """Seconds until all of them were greeted; then it waits until the room is quiet."""
-        return float(self._tell(f"join {members}")["seconds"])
+        return float(self._tell(f"join {members} {at_once}")["seconds"])
 
     def single(self, lines: int, gap: float) -> Single:
         """`gap` is the silence before each line, in seconds."""
         answer = self._tell(f"single {lines} {gap * 1000:g}")
         return Single(answer["times"], _faults(answer))
+
+    def lines(self, count: int) -> Single:
+        """So many at once, by one member: how long until all others had all of them."""
+        answer = self._tell(f"lines {count}")
+        return Single([answer["seconds"]], _faults(answer))
 
     def talk(self, speakers: int, seconds: float, window: int) -> Talk:
         """`window` lines at most are said and not yet seen by one of the members."""

@@ -25,6 +25,10 @@ class Row(NamedTuple):
         row = self._replace(ratio=text.format(ratio))
         return row._replace(wanted=wanted.text, met=wanted.met(ratio)) if wanted else row
 
+    def limited(self, value: float, wanted: Wanted | None) -> Row:
+        """The same with whether the figure itself is what is wanted, if anything is."""
+        return self._replace(wanted=wanted.text, met=wanted.met(value)) if wanted else self
+
 
 class Wanted(NamedTuple):
     """The limit of a ratio or a figure."""

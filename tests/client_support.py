@@ -12,8 +12,8 @@ from support import (
     ROOM,
     Duo,
     Program,
-    children,
     follower_log,
+    members_of,
     port_of,
     records,
     room_log,
@@ -51,8 +51,8 @@ def said_by(nick: str, log: Path) -> list[str]:
 
 
 def members(host: Program) -> list[int]:
-    """The processes that serve the clients: the oldest child of a host is its flusher."""
-    return sorted(children(host.pid))[1:]
+    """The processes that serve the clients, the oldest first."""
+    return members_of(host.pid)
 
 
 def talk_while_cut(host: Program, between: Proxy, ann: Program, bob: Program, count: int) -> None:

@@ -25,13 +25,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from room_support import page_of
-from support import DEADLINE, Program, with_no_error
+from room_support import Seat, seats_at
+from support import DEADLINE, Program, hub_of, with_no_error
 
 CHUNK = 1 << 18  # bytes a read
 WINDOW = 60  # lines that a client says ahead of what it has seen of its own
 BURST = 25  # lines that a plain client says at once
 SMALL_BUFFER = 4096  # bytes: a client with it soon makes its member wait
+HUB_IS_NEW = 2.0  # s after which there is another hub, which knows all who have come since
 SNAPSHOTS = 8  # offsets that a client could go back to
 HISTORY = 20  # records that the room shows on joining
 STAMP = len("2026-11-23T23:34:31.123Z ")
@@ -71,6 +72,8 @@ class Client:
         sock.setblocking(False)
         self._port = sock.getsockname()[1]
         self.crowd.killed.discard(self._port)  # it is another's now
+        if time.monotonic() < self.crowd.new_hub_at:
+            self.crowd.killed.add(self._port)  # perhaps: its member may belong to the former hub
         self.sock, self.outgoing, self.tail = sock, b"", b""
         self.reads, self.shuts = True, False
         self.state = COMING
@@ -368,6 +371,7 @@ class Plain(Client):
             self.crowd.former.append(self._as_it_was())
         self._begin()
         super().connect()
+        self.killed = self.port in self.crowd.killed
 
     def _as_it_was(self) -> Plain:
         former = object.__new__(Plain)
@@ -441,8 +445,9 @@ class Crowd:
         self.joined: list[Joined] = []
         self.plain: list[Plain] = []
         self.former: list[Plain] = []
+        self.hubs = 1
         self.killed: set[int] = set()  # the ports of clients whose member we have killed
-        self.page = page_of(port)
+        self.new_hub_at = 0.0  # monotonic
         self._on: dict[int, Callable[[int], None]] = {}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -502,7 +507,7 @@ class Crowd:
         ]
         return (
             f"{self.acknowledged} acknowledged, {self.to_say} to say, "
-            f"{os.fstat(self.log_fd).st_size} bytes, watermark {self.page.watermark}, "
+            f"{os.fstat(self.log_fd).st_size} bytes, "
             f"{len(self.earlier)} taken over; {states}; {[c.state for c in self.plain]}; "
             f"{self.host.err[-500:]}"
         )
@@ -518,9 +523,12 @@ class Crowd:
 
     def member_at(self, port: int) -> int:
         """The process that serves the client with that port; 0 if there is none."""
-        seats = map(self.page.seat, range(self.page.seats))
         address = f"127.0.0.1:{port}"
-        return next((int(seat.pid) for seat in seats if seat.address == address), 0)
+        return next((seat.pid for seat in self.seats() if seat.address == address), 0)
+
+    def seats(self) -> list[Seat]:
+        """None while there is no hub."""
+        return [] if time.monotonic() < self.new_hub_at else seats_at(self.port)
 
     def expect_end(self, sock: socket.socket) -> None:
         """It is not a client's any more: read it until the room ends it."""
@@ -561,6 +569,19 @@ class Crowd:
                 client.killed = True
             self.kill(pid)
 
+    def kill_the_hub(self) -> None:
+        """And with it every connection; not again before there is another one."""
+        self.until(lambda: time.monotonic() >= self.new_hub_at)
+        self.new_hub_at = time.monotonic() + HUB_IS_NEW
+        for client in [*self.joined, *self.plain]:
+            if client.sock:
+                client.story.append("the hub is killed")
+                self.killed.add(client.port)
+            if isinstance(client, Plain):
+                client.killed = True
+        self.hubs += 1
+        self.kill(hub_of(self.host.pid))
+
     def kill(self, pid: int) -> None:
         """Only what is the room's own child."""
         if pid in self.members():
@@ -575,6 +596,7 @@ class Crowd:
         one, any_one = self.rng.choice(self.joined), self.rng.choice(everybody)
         happenings: dict[Callable[[], None], int] = {
             self.kill_a_member: 30,
+            self.kill_the_hub: 3,
             any_one.is_reset: 12,
             any_one.closes: 6,
             any_one.pauses: 20,
@@ -657,6 +679,9 @@ def check_presence(log: bytes) -> None:
             assert text[1 : text.index(b">")] in here, line
             continue
         nick, _, event = text[2:].partition(b" ")
+        if nick == b"everybody":
+            here.clear()
+            continue
         if event.startswith(b"entered the room ("):
             assert nick not in here, line
             here.add(nick)

@@ -8,14 +8,14 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from support import DEADLINE, RECORD, ROOM, Duo, Program, events, port_of, until
+from support import DEADLINE, RECORD, ROOM, Duo, Program, events, hub_of, port_of, until
 
-from duplex.room import sign
-from duplex.room.page import HERE, Page, Seat
+from duplex.room import control
 
 STRANGER = 61_001  # a user; rooms that root starts run as nobody
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER
@@ -101,6 +101,18 @@ class Client6(Client):
         super().__init__(port, address, to=address)
 
 
+@dataclass
+class Seat:
+    """A member as `duplex who` is told of it."""
+
+    nick: str
+    pid: int
+    address: str
+    joined: float
+    lag: int
+    here: bool
+
+
 class Room:
     """A running `duplex room`, and its clients."""
 
@@ -113,7 +125,6 @@ class Room:
         name = args[args.index("--name") + 1] if "--name" in args else self.port
         self.log: Path = self.host.cwd / "logs" / f"room-{name}" / "client_input.log"
         self.clients: list[Client] = []
-        self._page: Page | None = None
 
     def client(self, address: str = "127.0.0.1", buffer: int = 0) -> Client:
         """Somebody who has connected, and has been welcomed."""
@@ -145,29 +156,28 @@ class Room:
     def recorded(self, event: str) -> None:
         until(lambda: event in self.events())
 
+    @property
+    def hub(self) -> int:
+        """The process that owns the room."""
+        return hub_of(self.host.pid)
+
     def member_of(self, client: Client) -> int:
         """The process that serves a client."""
         (pid,) = [seat.pid for seat in self.seats() if seat.address == client.place]
         return pid
 
     def seat(self, nick: str) -> Seat:
-        """What the processes of the room know of a member."""
-        (seat,) = [seat for seat in self.seats() if seat.nick == nick and seat.state == HERE]
+        """What the room knows of who is here."""
+        (seat,) = [seat for seat in self.seats() if seat.nick == nick and seat.here]
         return seat
 
     def seats(self) -> list[Seat]:
-        """Those of all members, also of those who are still coming."""
-        return [seat for seat in map(self.page.seat, range(self.page.seats)) if seat.state]
-
-    @property
-    def page(self) -> Page:
-        """What its processes share, to look at; it stays when the room has ended."""
-        if self._page is None:
-            self._page = page_of(self.port)
-        return self._page
+        """Those of all members, also of those who are coming or going."""
+        return seats_at(self.port)
 
     def held(self) -> int:
-        return held(self.page)
+        """How many nicks cannot be had."""
+        return sum(bool(seat.nick) for seat in self.seats())
 
     def is_well(self) -> None:
         """Somebody who comes now is welcomed, enters, is heard and leaves."""
@@ -184,18 +194,11 @@ class Room:
             client.close()
 
 
-def page_of(port: int) -> Page:
-    """That of the one room at a port."""
-    (page,), silent = sign.rooms(port)
+def seats_at(port: int) -> list[Seat]:
+    """Those of the one room at a port."""
+    (people,), silent = control.ask(port)
     assert not silent
-    return page
-
-
-def held(page: Page) -> int:
-    """How many nicks cannot be had."""
-    seats = map(page.seat, range(page.seats))
-    holds = [hold for seat in seats for hold in (seat.holds_0, seat.holds_1)]
-    return sum(map(bool, [*holds, *page.leaving]))
+    return [Seat(**person) for person in people]
 
 
 def signs(port: int) -> list[str]:

@@ -17,7 +17,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -130,11 +130,71 @@ def children(pid: int) -> list[int]:
         return []
 
 
+def opened(pid: int) -> list[str]:
+    """What a process has open, as /proc names it."""
+    found: list[str] = []
+    with suppress(OSError):
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with_no_error(lambda fd=fd: found.append(os.readlink(fd)))
+    return found
+
+
+def hub_of(room: int) -> int:
+    """The hub of a room whose first process that is, once there is one."""
+    return until(lambda: _only([pid for pid in children(room) if _is_hub(opened(pid))]))
+
+
+def flusher_of(room: int) -> int:
+    """The process that puts its transcript on the disk."""
+    return until(lambda: _only([pid for pid in children(room) if _is_flusher(opened(pid))]))
+
+
+def members_of(room: int) -> list[int]:
+    """The processes that serve its clients, and its operator's screen, the oldest first."""
+    helpers = [pid for pid in children(room) if _has_transcript(opened(pid))]
+    return [pid for pid in children(room) if pid not in helpers]
+
+
+def _is_hub(files: list[str]) -> bool:
+    return _has_transcript(files) and _has_sockets(files)
+
+
+def _is_flusher(files: list[str]) -> bool:
+    return _has_transcript(files) and not _has_sockets(files)
+
+
+def _has_transcript(files: list[str]) -> bool:
+    return any(".log" in os.path.basename(name) for name in files)
+
+
+def _has_sockets(files: list[str]) -> bool:
+    return any(name.startswith("socket:") for name in files)
+
+
+def _only(pids: list[int]) -> int:
+    """0 if there is none, or another that is only just being forked."""
+    return pids[0] if len(pids) == 1 else 0
+
+
+def open_by(pid: int) -> list[str]:
+    """What a process has open; of a Unix socket its name, without the NUL."""
+    sockets = {}
+    try:
+        for line in Path(f"/proc/{pid}/net/unix").read_text().splitlines()[1:]:
+            words = line.split()
+            if len(words) > 7:
+                sockets[f"socket:[{words[6]}]"] = words[7].lstrip("@")
+        names = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return []  # it has just ended, or closed one
+    return [sockets.get(name, name) for name in names]
+
+
 def alive(pid: int) -> bool:
     """Whether the process is there and has not ended (a zombie has)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

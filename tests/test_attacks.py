@@ -713,8 +713,9 @@ sys.exit(main())
 
 def objects_of(pid: int, program: Program) -> dict[str, Any]:
     """What stands in the process's memory as objects that something can be done with."""
-    os.kill(pid, signal.SIGUSR1)
     path = program.cwd / f"{pid}.json"
+    path.unlink(missing_ok=True)
+    os.kill(pid, signal.SIGUSR1)
     until(path.exists)
     found: dict[str, Any] = json.loads(path.read_text())
     return found
@@ -751,7 +752,9 @@ def test_the_parent_can_only_seal_and_the_child_can_only_open(
         ours.type("hello\n")
         until(lambda: theirs.out == b"hello\n")
     # The parent first: a child takes any signal for one that is to end it.
-    seals, opens = objects_of(ours.pid, ours), objects_of(child, ours)
+    # It lets go of the other half right after its fork, which it may not have come back from yet.
+    seals = until(lambda: (one := objects_of(ours.pid, ours))["states"] == 1 and one)
+    opens = objects_of(child, ours)
     names = ("caller's-proof", "listener's-proof", "caller-to-listener", "listener-to-caller")
     assert {path.name for path in ours.cwd.glob("key.*")} == {f"key.{name}" for name in names}
     # The key, until the stream's header has come.

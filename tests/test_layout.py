@@ -23,15 +23,10 @@ LAYERS = (
 )
 RANK = {folder: rank for rank, layer in enumerate(LAYERS) for folder in layer}
 AT_THE_TOP = {"__init__", "__main__"}
-UPWARD = {
-    ("room.files", "store.position"),
-    ("room.server", "talk.receiver"),
-}
+UPWARD: set[tuple[str, str]] = set()
 CIRCLES: list[set[str]] = [
     {"system.errors", "system.stdio"},
     {"channel.base", "channel.sniff"},
-    {"room.commands", "room.join", "room.late", "room.member"},
-    {"store.arrival", "store.late", "store.member", "store.orders"},
 ]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def run(sock: socket.socket, room: str, protection: str, keeper: str) -> int:
-    """The operator's client, a helper of the host; `sock` is a Unix socket to its member.
+    """The operator's client, a helper of the server; `sock` is a Unix socket to its member.
 
     `protection` is the name of what clients have on their way to the room.
 

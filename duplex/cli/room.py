@@ -13,11 +13,13 @@ from duplex.room import keeper
 from duplex.room.files import Files
 from duplex.room.rate import CROWD
 from duplex.room.room import BURST, Room
+from duplex.room.server import Server
 from duplex.system import front, ownership, privileges, systemd, tcp
 from duplex.system.errors import DuplexError, UsageError, say_status
 from duplex.system.process import is_in_background
 from duplex.system.status import Status, never_wait
-from duplex.transcript import places
+from duplex.transcript import custody, places, retention
+from duplex.transcript.retention import FOR_EVER, NEVER, parse_retain, parse_rotate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import socket
 
     from duplex.channel.protection import Protection
-    from duplex.room.server import Host
+    from duplex.store.position import Position
     from duplex.system.front import Front
 
 EXAMPLE = """\
@@ -36,7 +38,7 @@ example:
   duplex room 5000 --host 0.0.0.0 --log ~/lobby.log --name lobby
   duplex room 5000 --name lobby --redis redis://HOST:6379/0      on each of many machines: one room
 """
-DESCRIPTORS = 32  # of one process: as many as a member may have, and the host has fewer
+DESCRIPTORS = 32  # of one process: as many as a member may have
 KEPT_AT_LEAST = 1000  # entries in the store: a host that falls further behind has to end
 BACKLOG = 1024  # connections that the kernel accepts for us while we are busy
 MIB = 1 << 20
@@ -103,6 +105,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "when the system does (%(default)s)",
     )
     add(
+        "--rotate",
+        metavar="SIZE|day|week",
+        type=parse_rotate,
+        default=NEVER,
+        help="close the transcript as FILE.OFFSET when it is that large, or each day or week",
+    )
+    add(
+        "--retain",
+        metavar="SIZE|AGE",
+        type=parse_retain,
+        default=FOR_EVER,
+        help="remove closed ones beyond that much (1G), or older than that (30d)",
+    )
+    add(
         "--max-handshakes",
         metavar="N",
         type=int,
@@ -136,7 +152,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show no interactive screen: print records on standard output, and say the lines "
         "of standard input",
     )
-    parser.set_defaults(keeper=keeper.NOBODY, operator=_operate)
+    parser.set_defaults(keeper=keeper.NOBODY)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -168,31 +184,55 @@ def _keep(
     become: pwd.struct_passwd | None,
     before: Front | None,
 ) -> int:
-    """The host: `before` stands between it and a terminal, if there is one."""
+    """The server: `before` stands between it and a terminal, if there is one."""
     front.is_not_stopped()
     port = listener.address[1]
     options.log = options.log or places.of_room(options.name, port)
-    files = Files.open_for(become, options.log, adopt=options.adopt, shared=bool(options.redis))
+    files = Files.open_for(
+        become,
+        options.log,
+        adopt=options.adopt,
+        beside=_position if options.redis else None,
+        rotate=options.rotate,
+        retain=options.retain,
+    )
     if become:
         privileges.become(become)
         ownership.check(become, files.descriptors)
+    if options.rotate is not NEVER:
+        custody.check(options.log, become.pw_name if become else "you")
     if before:
         before.watched()
-    host_type, room_type = _kind(options)
-    transcript = files.transcript
-    room = room_type(options, port, files, protected)
-    room.status, room.front = status, before
+    room = Room(options, port, files, protected)
+    room.status, room.front, room.operate = status, before, _operate
+    if options.redis:
+        _share(options, room)
     if become:
         say_status(f"running as {become.pw_name}, not as root (--user, --allow-root)")
-    if transcript.mended:
-        say_status(f"{options.log}: {transcript.mended} bytes of a torn record were cut back")
     if code:
         say_status(f"the code: {code}")
-    return host_type(room, listener, options).run()
+    return Server(room, listener).run()
+
+
+def _position(path: str) -> Position:
+    from duplex.store.position import Position
+
+    return Position(path)
+
+
+def _share(options: argparse.Namespace, room: Room) -> None:
+    """Make it a host of a room in a store. Raises StoreError."""
+    from duplex.store.host import Host
+    from duplex.store.position import Position
+
+    position = room.files.beside
+    assert isinstance(position, Position)
+    host = Host(options, room.transcript, position, room.protection.kind)
+    room.ledger, room.helpers, room.secret = host.ledger, host.start_helpers, host.secret
 
 
 def _operate(sock: socket.socket, room: str, protection: str, how: str) -> int:
-    """The operator's client: the host calls it in a process of its own."""
+    """The operator's client: the server calls it in a process of its own."""
     from duplex.cli import operating  # what no member needs
 
     return operating.run(sock, room, protection, how)
@@ -202,20 +242,8 @@ def _let_go(listener: tcp.Listener, become: pwd.struct_passwd | None) -> None:
     """The front has no other business than the terminal."""
     listener.close()
     if become:
-        with suppress(DuplexError):  # the host cannot either, and says so
+        with suppress(DuplexError):  # the server cannot either, and says so
             privileges.drop(become)
-
-
-def _kind(options: argparse.Namespace) -> tuple[type[Host], type[Room]]:
-    """With all that members need, for it to be there before the fork."""
-    if options.redis:
-        from duplex.store.host import SharedHost
-        from duplex.store.room import SharedRoom
-
-        return SharedHost, SharedRoom
-    from duplex.room.server import Host
-
-    return Host, Room
 
 
 def _check_descriptors() -> None:
@@ -248,6 +276,7 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("cannot use --redis without --name: the store needs the room's name")
     if options.keep and not options.redis:
         raise UsageError("cannot use --keep without --redis: it is for a room in a store")
+    retention.check(options.rotate, options.retain)
     if 0 < options.keep < KEPT_AT_LEAST:
         raise UsageError(
             f"cannot use --keep {options.keep}: it needs 0 (all), or {KEPT_AT_LEAST} or more"

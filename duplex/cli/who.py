@@ -1,7 +1,6 @@
-"""`duplex who`: who is in a room that runs on this machine, as its page has it.
+"""`duplex who`: who is in a room that runs on this machine, as its hub tells (room/control.py).
 
-The room's host hands the page out (room/sign.py), and this only reads it. For the user whose room
-it is, and root.
+For the user whose room it is, and root.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import argparse
 import time
 from datetime import datetime
 
-from duplex.room.sign import rooms
+from duplex.room import control
 from duplex.system import tcp
 from duplex.system.errors import EXIT_FAILURE, EXIT_OK, DuplexError, say_status
 from duplex.system.stdio import print_all
@@ -18,7 +17,7 @@ from duplex.transcript.sanitize import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from duplex.room.page import Page, Seat
+    from typing import Any
 
 EXAMPLE = """\
 example:
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print who is there; the exit status."""
     tcp.check_port(options.port)
-    found, silent = rooms(options.port)
+    found, silent = control.ask(options.port)
     if silent:
         say_status(
             f"duplex who: cannot ask a room at port {options.port}: "
@@ -47,40 +46,33 @@ def run(options: argparse.Namespace) -> int:
         raise DuplexError(
             f"cannot find the room {options.port}: none of yours runs at that port here"
         )
-    people = [(page, seat) for page in found for seat in page.taken()]
-    people.sort(key=lambda person: person[1].joined)
+    people = [person for room in found for person in room if person.pop("here")]
+    people.sort(key=lambda person: person["joined"])
     print_all(_as_json(people) if options.json else _as_table(people))
     return EXIT_OK
 
 
-def _lag(page: Page, seat: Seat) -> int:
-    """Bytes of the transcript that were not given to the client's socket yet."""
-    return max(0, page.watermark - int(seat.offset))
-
-
-def _as_json(people: list[tuple[Page, Seat]]) -> str:
+def _as_json(people: list[dict[str, Any]]) -> str:
     import json
 
     lines = []
-    for page, seat in people:
-        joined = datetime.fromtimestamp(seat.joined).astimezone()
-        person = {
-            "nick": visible(seat.nick),
-            "pid": seat.pid,
-            "address": visible(seat.address),
+    for person in people:
+        joined = datetime.fromtimestamp(person["joined"]).astimezone()
+        shown = {
+            **person,
+            "nick": visible(person["nick"]),
+            "address": visible(person["address"]),
             "joined": joined.isoformat(timespec="milliseconds"),
-            "lag": _lag(page, seat),
         }
-        lines.append(json.dumps(person, ensure_ascii=False) + "\n")
+        lines.append(json.dumps(shown, ensure_ascii=False) + "\n")
     return "".join(lines)
 
 
-def _as_table(people: list[tuple[Page, Seat]]) -> str:
+def _as_table(people: list[dict[str, Any]]) -> str:
     rows = [("NICK", "PID", "ADDRESS", "SINCE", "LAG")]
-    for page, seat in people:
-        lag = _lag(page, seat)
-        nick, address = visible(seat.nick), visible(seat.address)  # root sees everybody's rooms
-        rows.append((nick, str(seat.pid), address, _since(seat.joined), f"{lag:,} B"))
+    for one in people:
+        nick, address = visible(one["nick"]), visible(one["address"])  # root sees all users' rooms
+        rows.append((nick, str(one["pid"]), address, _since(one["joined"]), f"{one['lag']:,} B"))
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     return "".join(
         "  ".join(

@@ -45,7 +45,7 @@ LEFT, LOST, KICKED, CLOSED, UNSERVED = "left", "lost", "kicked", "closed", "unse
 OK = b"k"  # done, or its client was told why not
 IN = b"i"  # it is in: from now on it says
 ECHO = b"e"  # the same, and its client is sent its own records
-SLOWLY = b"s"  # `count` lines were said: the rest again after `seconds`
+SLOWLY = b"s"  # `count` lines were said: the rest, or the command, again after `seconds`
 CLOSING = b"c"  # say nothing more; leave
 
 # Notes, from the server:
@@ -63,6 +63,7 @@ CLOSES = b"c"  # the operator closes the room: why
 NOTICE = b"n"  # a kind, a line for the operator: of each kind not too many at once
 SEGMENT = b"s"  # the transcript's new segment comes along
 CLOSED_NOW = b"x"  # all that was to be sent was sent
+BEAT = b"h"  # it does not stand still
 
 _REQUEST = struct.Struct("<cQ")
 _REPLY = struct.Struct("<cId")

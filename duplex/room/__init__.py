@@ -1,1 +1,1 @@
-"""A room: its server, its members, and what they share. Knows no client and no terminal."""
+"""A room: its server, its hub, its members. Knows no client and no terminal."""

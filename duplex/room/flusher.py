@@ -1,39 +1,33 @@
-"""The flusher: puts a room's transcript on the disk each second, with `--fsync second`.
+"""The flusher: puts a room's transcript on the disk once a second, so that the hub need not wait.
 
-A process of its own, so that a slow disk delays nobody but it. Holds a description of the
-transcript, and the page, which tells whether there is anything new.
+A helper of the server, with what it has opened of the transcript, and nothing else.
 """
 
 from __future__ import annotations
 
-import os
 import time
 
-from duplex.system.errors import TranscriptError, reason_of, say_status
+from duplex.system.errors import reason_of, say_status
+from duplex.transcript.flushing import Flushing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from duplex.room.page import Page
-    from duplex.transcript.file import Transcript
+    from duplex.transcript.segments import Segments
 
 EVERY = 1.0  # s
 
 
-def flush(transcript: Transcript, page: Page) -> NoReturn:
+def flush(transcript: Segments) -> NoReturn:
     """All that this process does, until it is killed."""
-    done, told = 0, False
+    flushing, told = Flushing(transcript), False
     while True:
         time.sleep(EVERY)
-        if (end := page.watermark) == done:
-            continue
         try:
-            transcript.follow()
-            os.fdatasync(transcript.fd)
-            done, told = end, False
-        except (OSError, TranscriptError) as error:
+            flushing.flush()
+            told = False
+        except OSError as error:
             if not told:
-                why = reason_of(error) if isinstance(error, OSError) else error.reason
-                say_status(f"cannot write {transcript.path} to the disk: {why}")
+                say_status(f"cannot write {transcript.path} to the disk: {reason_of(error)}")
             told = True

@@ -1,10 +1,10 @@
 """The gate of a room: who of those that connect gets a member, and who gets a line and the door.
 
-Owns what the host knows of where its clients are: who is banned, how many are here from an address,
-whose handshake is not over, who gave wrong codes. An IPv6 address counts as its /64 for all of that
-but bans, which are of what the operator says: an address, or a /64. Addresses are canonical
-(system/address.py). Only says what is to be done: knows the page's seats, and neither sockets nor
-processes.
+Owns what the server knows of where its clients are: who is banned, how many are here from an
+address, whose handshake is not over, who gave wrong codes. An IPv6 address counts as its /64 for
+all of that but bans, which are of what the operator says: an address, or a /64. Addresses are
+canonical (system/address.py). Only says what is to be done: knows members by their numbers, and
+neither sockets nor processes.
 """
 
 from __future__ import annotations
@@ -15,13 +15,8 @@ from collections import Counter
 from duplex.protocol import refusals
 from duplex.room.guesses import Guesses
 from duplex.room.pace import Pace
-from duplex.room.page import FREE, SHAKING
 from duplex.room.startups import Startups
 from duplex.system.address import names, source_of
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from duplex.room.page import Page
 
 # From one source for each that may be here (--max-per-address): 256 and 32 a second by default. Who
 # has joined from 64 terminals can have them all come back at once, a few times.
@@ -31,12 +26,9 @@ BURST, RATE = 4, 0.5  # times at once, and times a second
 class Gate:
     """Ask `reason_to_refuse` of each newcomer; say who has `come` and `gone`."""
 
-    def __init__(
-        self, page: Page, max_members: int, max_per_address: int, startups: Startups | None
-    ) -> None:
+    def __init__(self, max_members: int, max_per_address: int, startups: Startups | None) -> None:
         """Without `startups` there are no handshakes: whoever connects is a guest at once."""
         self.banned: set[str] = set()
-        self._page = page
         self._max_members = max_members
         self._max_per_address = max_per_address
         self._startups = startups
@@ -44,15 +36,10 @@ class Gate:
         self._pace = Pace(BURST * max_per_address, RATE * max_per_address)
         self._count = 0  # members
         self._here: Counter[str] = Counter()  # members from a source
-        self._unfinished: dict[int, str] = {}  # seats that were it when last looked at: sources
+        self._unfinished: dict[int, str] = {}  # sources, by the number of a member in a handshake
 
     def reason_to_refuse(self, ip: str) -> str:
-        """What a newcomer is told that is not let in; "" for one that is.
-
-        The host calls this and `come` between two forks, and each page of memory that it touches
-        meanwhile is one more that the member before has for itself. So an ordinary newcomer's way
-        through here has few objects and no calls.
-        """
+        """What a newcomer is told that is not let in; "" for one that is."""
         if ip in self.banned or (":" in ip and not self.banned.isdisjoint(names(ip))):
             return refusals.BANNED
         source = source_of(ip) if ":" in ip else ip
@@ -70,13 +57,6 @@ class Gate:
         return ""
 
     def _too_many_unfinished(self, source: str, startups: Startups) -> str:
-        """Looks at the seats of those only that were unfinished the last time: a few, if limited.
-
-        A seat is FREE until its member has begun, and clear again only when it has `gone`.
-        """
-        for index in list(self._unfinished):
-            if self._page.seat(index).state not in (FREE, SHAKING):
-                del self._unfinished[index]
         from_source = list(self._unfinished.values()).count(source)
         if from_source and self._guesses.count(source):
             return refusals.ONE_AT_A_TIME
@@ -84,15 +64,19 @@ class Gate:
             return refusals.TOO_MANY
         return ""
 
-    def come(self, ip: str, index: int) -> None:
-        """One has got a member, which will have that seat."""
+    def come(self, ip: str, number: int) -> None:
+        """One has got a member."""
         source = source_of(ip) if ":" in ip else ip
         self._count += 1
         self._here[source] += 1
         if self._startups:
-            self._unfinished[index] = source
+            self._unfinished[number] = source
 
-    def gone(self, ip: str, index: int) -> None:
+    def seated(self, number: int) -> None:
+        """Its handshake is over."""
+        self._unfinished.pop(number, None)
+
+    def gone(self, ip: str, number: int) -> None:
         """Its member has ended."""
         source = source_of(ip)
         self._count -= 1
@@ -101,7 +85,7 @@ class Gate:
             del self._here[source]
         if self._max_per_address:
             self._pace.gone(source)
-        self._unfinished.pop(index, None)
+        self._unfinished.pop(number, None)
 
     def wrong_code(self, ip: str) -> str:
         """One has come from there; what the operator is told."""

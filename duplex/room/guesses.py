@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FIRST, LONGEST = 1.0, 3600.0  # s to wait
 FORGOTTEN = 3600.0  # s after the wait is over
-REMEMBERED = 10_000  # sources: 3 MB of the host's memory
+REMEMBERED = 10_000  # sources: 3 MB of the server's memory
 
 
 class Guesses:

@@ -6,8 +6,7 @@
              perhaps nothing ever does, so there is an operator only when something comes
     NOBODY   in the background, or with a standard input that brings nothing: a service
 
-Asked in the host, before its first fork. Reads nothing; knows nothing of rooms
-(client/operating.py).
+Asked before the server's first fork. Reads nothing; knows nothing of rooms (cli/operating.py).
 """
 
 from __future__ import annotations

@@ -1,369 +1,224 @@
-"""The member: the forked process that serves one client of a room.
+"""The member: the forked process that reads one client of a room.
 
-Holds the client's socket, its mailbox, its own description of the transcript, and what all members
-inherit: the page and the bell. One loop: what the client says is
-appended and the bell rung; a ring means sending from the offset on. It never waits for anybody
-else's client, never reads another's bytes, and forks nothing.
+It makes a channel with its client, turns bytes into safe lines, and lines into requests to the hub,
+one under way at a time: so whoever says too much is not read. What its client is sent is the hub's
+business: the hub has the client's socket, or where the channel encodes the other end of a stream
+(filter.py). The member owns nothing of the room. It is killed when the server dies, and ends when
+the hub does.
 
-    COMING   the moment after the welcome: the nick is a guest's, nothing is recorded (join.py)
-    HERE     its entry is recorded, and it may speak
-    leaving  it says no more; what is left is sent until `_leave_by`, and the process ends
-
-That it has left is recorded by the host, which reaps it: so exactly once, whatever it died of.
+    coming     the moment after the welcome, when its client may say who it is (join.py)
+    in         what it says is carried out, in its order
+    leaving    LEAVE is under way: the hub answers when its client has been sent all there is
 """
 
 from __future__ import annotations
 
 import select
 import socket
+import struct
 import time
-from contextlib import suppress
 
 from duplex.channel import plain
 from duplex.channel.base import Tampered
 from duplex.channel.sniff import Stranger
-from duplex.protocol import messages
-from duplex.protocol.nick import same_nick
-from duplex.room import page
-from duplex.room.bell import Budget
-from duplex.room.commands import OPERATORS, ORDERS, carry_out
-from duplex.room.delivery import Delivery
-from duplex.room.join import Arrival
-from duplex.room.late import Late
-from duplex.room.mailbox import Mailbox
-from duplex.room.rate import Rate
-from duplex.room.reception import unserved, want
-from duplex.room.sealed import Sealed
-from duplex.system.address import source_of
-from duplex.system.errors import EXIT_OK, Closed, TranscriptError
-from duplex.system.process import EXIT_UNSERVED, wait
-from duplex.system.tcp import CHECK_EVERY, Pulse, unacknowledged
-from duplex.transcript import record
+from duplex.protocol import requests
+from duplex.protocol.requests import CLOSING, ECHO, IN, SAY_LIMIT, SLOWLY, Reply
+from duplex.room.commands import next_request
+from duplex.room.filter import Filter
+from duplex.room.join import Join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from duplex.channel.base import Channel, Receiver, Sender
-    from duplex.room.page import Seat
-    from duplex.room.room import Room
-    from duplex.transcript.file import Transcript
+    from duplex.channel.base import Channel
 
-CHUNK = 64 * 1024  # bytes a read
-_READS = select.EPOLLIN | select.EPOLLPRI  # something has come; something urgent
-KEPT = 64 * 1024  # bytes of lines not said yet, beyond which no more are read
-LETTERS = 16  # private messages taken from the mailbox in one turn
-FLUSH = 5.0  # s to get rid of what a client that leaves has not been sent yet
+CHUNK = 56 * 1024  # bytes a read: with the rest of a line before it is one request
+KEPT = 64 * 1024  # bytes of lines that wait until it is in, beyond which no more are read
 LAST_WORDS = 10.0  # s for what was heard from a client whose connection is lost to be said, too
-DRAIN = 1.0  # s for a client to see the end, before the rest of what it sends is thrown away
-
-LACKS = (OSError, MemoryError, TranscriptError)  # how it is told that something is wanting
-# The first byte of a letter says what it is.
-PRIVATE, ANSWER, KICK, TAKE_OVER = b"-", b"!", b"k", b"t"
+PARTING = 1.0  # s for a client to see the end, before the rest of what it sends is thrown away
+HANG = 6.0  # s for the hub to let go of a client that leaves: longer than it takes at most
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER, socket(7): its close is a reset
+_READS = select.POLLIN | select.POLLPRI  # something has come; something urgent
 
 
 class Member:
-    """One client. `run` is all that its process does.
-
-    A room in a store has other ones (store/member.py): what they do otherwise stands there.
-    """
-
-    orders, operators = ORDERS, OPERATORS
+    """`run` is all that the process does with a client whose handshake is over."""
 
     def __init__(
-        self,
-        room: Room,
-        transcript: Transcript,
-        sock: socket.socket,
-        seat: Seat,
-        number: int,
-        *,
-        channel: Channel | None = None,
-        operator: bool = False,
+        self, pair: socket.socket, sock: socket.socket, channel: Channel | None, *, operator: bool
     ) -> None:
-        self.room = room
-        self.transcript = transcript
+        """`pair` leads to the hub; neither it nor `sock` blocks."""
+        self.pair = pair
         self.sock = sock
-        self.seat = seat
         self.operator = operator
-        self.nick = ""
         self.lines = b""  # said, and not carried out yet
         self.number = 0  # of the line that was carried out last, among all of this connection
-        self.obeyed: set[int] = set()  # the numbers of lines that join.py has carried out
-        self.entry, self.entered_as = 0, ""  # the offset of the record of its entry, and its nick
+        self.obeyed: set[int] = set()  # lines that were carried out on arrival
         self.over = False  # the client says no more
-        self._receiver: Receiver = channel.receiver if channel else plain.Receiver()
-        is_sealed = channel is not None and channel.name != plain.NAME
-        self.delivery = self._make_delivery(channel.sender if channel and is_sealed else None)
-        self._mailbox = Mailbox()
-        seat.mailbox = self._mailbox.number
-        self._takes_mail = True
-        self._budget = Budget(room.page)
-        self._rate = self._make_rate()
-        self._slowed = False
-        self._blocked = False  # the socket takes no more
-        self._broken = False  # the connection is lost
-        self._reason = ""  # why, while what was heard before is still said
-        self._silent_from = 0.0  # monotonic, when that is over, too; 0 while it is connected
-        self._leave_by = 0.0  # monotonic; 0 while it stays
-        self._pulse: Pulse | None = None
-        # The bell is listened to by _all, but while this client is in debt or takes nothing, only
-        # _mine is waited for: the bell's edge stays in _all until then.
-        self._mine = select.epoll()
-        self._mask = _READS
-        self._mine.register(sock.fileno(), self._mask)
-        self._mine.register(self._mailbox.fileno(), select.EPOLLIN)
-        self._all = select.epoll()
-        self._all.register(self._mine.fileno(), select.EPOLLIN)
-        self._all.register(room.bell.fd, select.EPOLLIN | select.EPOLLET)
-        self._arrival: Arrival | None = self._make_arrival(number)
+        self.echo = False  # and it will say again what was lost
+        self._receiver = channel.receiver if channel else plain.Receiver()
+        self._filter: Filter | None = None
+        if channel is not None and channel.name != plain.NAME:
+            self._filter = Filter(sock, channel.sender)
+        self._join: Join | None = Join(self)
+        self._asked = False  # a request is under way
+        self._said = b""  # the lines that it says
+        self._again = b""  # lines that were not heeded, to be said before all others
+        self._command = b""  # the request that is under way, if it says no lines
+        self._retry = b""  # one that was not heeded
+        self._wait_until = 0.0  # monotonic; nothing is asked before
+        self._gone = False  # the connection is
+        self._lost = ""  # why the connection is, while what was heard before is still said
+        self._silent_from = 0.0  # monotonic: when that is over, too
+        self._leaving = False
+        self._leave_by = 0.0
+        self._closing = False  # the room is
+        self._done = False
+        self._welcomed = False  # the hub has its client, and speaks to it
+        self._answers = b""  # for the client's program, as bytes
+        self._farewell = b""  # the same, and nothing after it
+        self._poll = select.poll()
+        self._wanted: dict[int, int] = {}
+        self._want(pair.fileno(), select.POLLIN)
 
-    def _make_delivery(self, sender: Sender | None) -> Delivery:
-        to_client = self.sock, self.transcript, self.room.page, self.seat
-        return Sealed(*to_client, sender) if sender else Delivery(*to_client)
+    def run(self) -> None:
+        """Serve until the client has left. Raises OSError if something is wanting."""
+        self.begin()
+        while not self._done:
+            if self._only_listens:
+                self.listen()
+            self.turn()
+        self.end()
 
-    def _make_rate(self) -> Rate:
-        if self.operator:
-            return Rate(0, 0)
-        ip = self.seat.address.rpartition(":")[0].strip("[]")
-        return Rate(self.room.rate, self.room.burst, self.room.rates, source_of(ip))
-
-    def _make_arrival(self, number: int) -> Arrival:
-        return Arrival(self, number)
-
-    def run(self) -> int:
-        """Serve the client until it has left; the exit status."""
+    def ask(self, request: bytes) -> None:
+        """The hub, which answers: nothing else is asked before. Raises OSError."""
+        self._asked = True
         try:
-            self._serve()
-        except LACKS as error:
-            return self._cannot_go_on(error)
-        return EXIT_OK
+            self.pair.send(request)
+        except (ConnectionError, BrokenPipeError):
+            self._done = True  # the hub is gone, or done with us
 
-    def _serve(self) -> None:
-        assert self._arrival
-        self._arrival.welcome()
-        self._take(b"")  # what came together with the end of the handshake is in the receiver
-        self._send()
-        while not self._has_ended():
-            if self._only_follows():
-                self._tail()
-            self._turn()
-        self._part()
+    def begin(self) -> None:
+        """Tell the hub that a client is there. Raises OSError."""
+        own = self._filter.theirs if self._filter else self.sock
+        flags = requests.FILTER if self._filter else 0
+        try:
+            socket.send_fds(self.pair, [requests.request(requests.HELLO, flags)], [own.fileno()])
+        except ConnectionError:
+            self._done = True
+        self._asked = True
+        if self._filter:
+            self._filter.theirs.close()
+        self._hear(self._receiver.receive(b""))  # what came together with the handshake's end
 
-    def _cannot_go_on(self, error: Exception) -> int:
-        """It lacks what it needs: its client is told, if it takes that soon, and the host."""
-        reason = "connection lost" if isinstance(error, ConnectionError) else want(error)
-        self.seat.end(page.LOST, reason)
-        self._leave_by = time.monotonic() + DRAIN
-        with suppress(*LACKS):
-            self.notice(unserved(error))
-            self._send()
-            while not self._has_ended() and wait({self.sock.fileno(): select.POLLOUT}, DRAIN):
-                self._blocked = False
-                self._send()
-            self._part()
-        return EXIT_UNSERVED
-
-    def close(self) -> None:
-        """Let go of what the process's end would have closed."""
-        self._mailbox.close()
-        self._all.close()
-        self._mine.close()
-
-    # What join.py and commands.py call:
+    # A turn:
 
     @property
-    def leaving(self) -> bool:
-        return self._leave_by > 0
+    def _only_listens(self) -> bool:
+        """Whether nothing is under way, and nothing but lines is to be expected; nearly always."""
+        busy = self._asked or self._join or self._filter or self._has_more or self._wait_until
+        return not busy and self._receiver.sniffer is None
 
-    @property
-    def held(self) -> bool:
-        """Whether no more commands can be carried out for now: the client has to take answers."""
-        return self.delivery.crowded
+    def listen(self) -> None:
+        """The common case: its client says something, and the hub takes it.
 
-    def tell(self, *lines: str) -> None:
-        """Lines for this client alone."""
-        self.delivery.tell(*lines)
-
-    def answer(self, *texts: str) -> None:
-        """What the line that is being carried out comes to."""
-        self.tell(*messages.answer(texts, self.number if self.delivery.numbered else 0))
-
-    def notice(self, text: str) -> None:
-        """What answers no line."""
-        self.tell(f"! {text}")
-
-    def called(self, nick: str) -> None:
-        """It has taken a nick."""
-        self.nick = nick
-        self._rate.be_called(same_nick(nick))
-
-    def charge(self, lines: float) -> None:
-        """What was just said or done counts as so many lines."""
-        self._rate.spend(lines)
-
-    @property
-    def may_say(self) -> bool:
-        """Whether its rate allows for anything more just now."""
-        return self._rate.allowed(1) > 0
-
-    def late(self) -> Late:
-        """What it does that says `/join` or `/resume` though it is here."""
-        return Late(self)
-
-    def number_answers(self) -> None:
-        """From now on its client is told which of its lines each answer answers."""
-        self.delivery.numbered = True
-        self.notice(messages.numbered_from(self.number + 1))
-
-    def is_here(self, entry: int) -> None:
-        """Its entry is recorded, at that offset."""
-        self._arrival = None
-        self.entry, self.entered_as = entry, self.nick
-        self.seat.state = page.HERE
-        self.room.bell.ring()
-
-    def say(self, lines: bytes, first: int) -> None:
-        """Append lines as said by this member, and ring; tell it if that cannot be.
-
-        `first` is the number of the first of them.
+        Returns when anything else has happened, which then is done by `turn`. One function with
+        local names only: it stands between each line and all who are to have it, and finds the
+        processor's caches cold. Raises OSError.
         """
-        try:
-            with self.transcript:
-                records = record.said(self.nick, lines, self.transcript.stamp())
-                start = self.write(records)
-        except TranscriptError as error:
-            self.not_recorded(first, lines.count(b"\n"), error.reason)
+        self._set_masks()
+        poll, sock, recv, receive = self._poll.poll, self.sock.fileno(), self.sock.recv, self._hears
+        while poll() == [(sock, select.POLLIN)]:
+            try:
+                data = recv(CHUNK)
+            except OSError:
+                self._lose("connection lost")
+                return
+            lines = receive(data)
+            if not data or b"/" in lines or len(lines) > SAY_LIMIT or self._answers:
+                self.lines = lines
+                return
+            if lines:
+                self._said = lines
+                self.ask(requests.said(lines, self.number + 1))
+                if poll() != [(self.pair.fileno(), select.POLLIN)]:
+                    return
+                self._on_reply()
+                if self._asked or self._again or self._wait_until or self._done or self._closing:
+                    return
+
+    def _hears(self, data: bytes) -> bytes:
+        lines = self._receiver.receive(data)
+        self._wire(self._receiver.take_answer())
+        return lines
+
+    def turn(self) -> None:
+        """Wait for something, and do what follows from it. Raises OSError."""
+        self._set_masks()
+        ready = dict(self._poll.poll(self._milliseconds()))
+        if self.pair.fileno() in ready:
+            self._on_reply()
+        if events := ready.get(self.sock.fileno()):
+            self._on_socket(events)
+        if self._filter and (self._filter.fileno() in ready or self._filter.due):
+            self._forward(self._filter)
+        if not (self._asked or self._done):
+            self._ask_next()
+        if self._leaving and time.monotonic() >= self._leave_by:
+            self._done = True  # the hub stands still, or our client takes nothing
+
+    def _set_masks(self) -> None:
+        mask = 0  # that it is over is told even so
+        if not self.over and len(self.lines) <= (KEPT if self._join else 0):
+            mask = _READS
+        if self._filter:
+            mask |= select.POLLOUT if self._filter.blocked else 0
+            self._want(self._filter.fileno(), self._filter.wanted)
+        self._want(self.sock.fileno(), -1 if self._gone else mask)
+
+    def _want(self, fd: int, mask: int) -> None:
+        """Wait for that; -1: for nothing at all."""
+        if self._wanted.get(fd, -1) == mask:
             return
-        self.delivery.leave_out(start, start + len(records), first, lines.count(b"\n"))
-        self.room.bell.ring()
-
-    def write(self, records: bytes) -> int:
-        """Append under the transcript's lock, which the caller holds; their offset.
-
-        Raises OSError, or Closed: the room's end is recorded under that lock, and is the last.
-        """
-        if self.room.page.closing:
-            raise Closed(self.transcript.path)
-        return self.transcript.write(records)
-
-    def not_recorded(self, first: int, count: int, reason: str) -> None:
-        """Answer that so many lines from `first` on were not."""
-        text = messages.not_recorded(reason)
-        if self.delivery.numbered:
-            for number in range(first, first + count):
-                self.tell(*messages.answer([text], number))
-        elif self.delivery.echo:  # whoever waits for each line's record gets one answer for each
-            self.tell(*[f"! {text}"] * count)
+        self._wanted[fd] = mask
+        if mask < 0:
+            self._poll.unregister(fd)
         else:
-            self.notice(messages.not_recorded(reason, count))
+            self._poll.register(fd, mask)
 
-    def send(self, nick: str, letter: str, done: str) -> None:
-        """Put a letter into a mailbox, and answer `done`. Raises Undeliverable."""
-        self.room.roster.send(nick, letter.encode())
-        self.answer(done)
-
-    def leave(self, ending: int, reason: str = "", seconds: float = FLUSH) -> None:
-        """Say no more; be gone once all is sent, or after some seconds."""
-        if not self._leave_by:
-            self.seat.end(ending, reason)
-            self.lines = b""
-            self.over = True
-            self._leave_by = time.monotonic() + seconds
-
-    # The loop:
-
-    def _only_follows(self) -> bool:
-        """Whether there is nothing to do until something happens; nearly always."""
-        idle = not (self._arrival or self.lines or self.over or self._blocked)
-        return idle and self.delivery.only_follows and self._budget.debt() <= 0
-
-    def _tail(self) -> None:
-        try:
-            self._blocked = not self.delivery.tail(
-                self._all, self._mine, self.room.bell.fd, self._budget
-            )
-        except OSError:
-            self._lost()
-
-    def _turn(self) -> None:
-        for fd, events in self._wait():
-            if fd == self.sock.fileno():
-                self._on_socket(events)
-            elif fd == self._mailbox.fileno():
-                self._on_mail()
-            else:
-                self._on_other()
-        if self._arrival:
-            self._arrival.go_on()
-        if not self._arrival:
-            self._speak()
-        if self.room.page.head[page.CLOSING] and not self._leave_by:
-            self._close()
-        self._look_after()
-        self._send()
-
-    def _wait(self) -> list[tuple[int, int]]:
-        """What has happened to the socket and the mailbox; a ring is only a reason to wake."""
-        self._set_mask()
-        seconds = self._seconds_to_wait()
-        debt = self._budget.debt()
-        if self._blocked or debt > 0:
-            if not self._blocked:
-                seconds = debt if seconds is None else min(seconds, debt)
-            return self._mine.poll(seconds)
-        woken_by = {fd for fd, _ in self._all.poll(seconds)}
-        if self.room.bell.fd in woken_by:
-            self._budget.spend()
-        return self._mine.poll(0) if self._mine.fileno() in woken_by else []
-
-    def _seconds_to_wait(self) -> float | None:
-        if self.room.page.head[page.CLOSING] and not self._leave_by:
-            return 0.0  # its ring may have been heard already, by the delivery
-        now = time.monotonic()
-        moments = [moment for moment in (self._leave_by, self.delivery.look_at) if moment]
-        if self._arrival:
-            moments.append(self._arrival.deadline)
-        elif self.lines:
-            if self._broken:  # perhaps with answers that nobody takes any more
-                moments.append(self._silent_from)
-            if not self.held:
-                moments.append(now + self._rate.seconds_to_wait())
-        elif self.over and not self._leave_by and self._may_leave:
-            moments.append(now)
-        return max(0.0, min(moments) - now) if moments else None
-
-    def _set_mask(self) -> None:
-        reads = not self.over and self._takes_more()
-        mask = (_READS if reads else 0) | (select.EPOLLOUT if self._blocked else 0)
-        if mask != self._mask and not self._broken:
-            self._mine.modify(self.sock.fileno(), mask)
-            self._mask = mask
-        # While the client does not take its letters the mailbox fills, and who writes is told.
-        takes_mail = not self.delivery.crowded
-        if takes_mail != self._takes_mail:
-            self._mine.modify(self._mailbox.fileno(), select.EPOLLIN if takes_mail else 0)
-            self._takes_mail = takes_mail
-
-    def _takes_more(self) -> bool:
-        """Whether what the client says is read now."""
-        return len(self.lines) <= (KEPT if self._arrival else 0) and not self.delivery.crowded
+    def _milliseconds(self) -> float | None:
+        moments = []
+        if self._leaving:
+            moments.append(self._leave_by)
+        elif not self._asked:
+            if self._join:
+                moments.append(self._join.deadline)
+            elif self._has_more:
+                moments.append(self._wait_until)
+        if self._lost and not self._leaving:
+            moments.append(self._silent_from)
+        if self._filter and self._filter.look_at:
+            moments.append(self._filter.look_at)
+        if not moments:
+            return None
+        return max(0.0, min(moments) - time.monotonic()) * 1000
 
     @property
-    def _may_leave(self) -> bool:
-        """Whether all that was said is carried out."""
-        return True
+    def _has_more(self) -> bool:
+        return bool(
+            self.lines or self._again or self._retry or self.over or self._lost or self._closing
+        )
 
-    def _on_other(self) -> None:
-        """Something else that is waited for: nothing, here."""
+    # What the client says:
 
     def _on_socket(self, events: int) -> None:
-        if events & select.EPOLLPRI:
+        if events & select.POLLPRI:
             self._receiver.urgent()
-        if events & select.EPOLLIN:
+        if events & select.POLLIN:
             self._read()
-        elif events & (select.EPOLLERR | select.EPOLLHUP):
-            self._lost()
-        if events & select.EPOLLOUT:
-            self._blocked = False
+        elif events & (select.POLLHUP | select.POLLERR):
+            self._lose("connection lost")
+        if events & select.POLLOUT and self._filter:
+            self._filter.blocked = False
 
     def _read(self) -> None:
         try:
@@ -371,15 +226,15 @@ class Member:
         except BlockingIOError:
             return
         except OSError:
-            self._lost()
+            self._lose("connection lost")
             return
         if data:
             self._take(data)
         elif not self._receiver.ended:
-            self._lost()
+            self._lose("connection lost")
         else:
             rest = self._receiver.end(cut_off=False)
-            if not self.delivery.echo:  # who may resume says a line that was cut again, and whole
+            if not self.echo:  # who may resume says a line that was cut again, and whole
                 self._hear(rest)
             self.over = True
 
@@ -388,131 +243,179 @@ class Member:
             self._hear(self._receiver.receive(data))
             self._receiver.decode(b"")  # what it has kept, so that what came before is heard
         except Stranger as error:
-            self.delivery.answer_at_once(error.reply)
-            self.leave(page.LEFT, "", DRAIN)
+            self._refuse(error.reply)
             return
         except Tampered:
-            self.delivery.answer(self._receiver.take_answer())
-            self._send()
-            self._lost("what it sent was changed on its way")
+            self._wire(self._receiver.take_answer())
+            self._lose("what it sent was changed on its way")
             return
-        if answer := self._receiver.take_answer():
-            self.delivery.answer(answer)
-        if self._arrival:
-            self._arrival.wait_for_line(self._receiver.undecided)
+        self._wire(self._receiver.take_answer())
+        if self._join:
+            self._join.wait_for_line(self._receiver.undecided)
 
     def _hear(self, lines: bytes) -> None:
-        if self._arrival:
-            self._arrival.look_for_request(lines)
         self.lines += lines
 
-    def _speak(self) -> None:
-        """Carry out what was said, as far as its rate allows."""
-        if self._broken and self.lines and time.monotonic() >= self._silent_from:
-            count = self.lines.count(b"\n")
-            self._reason += f", {count} lines were not said"
-            self.lines = b""
-        while self.lines and not self._leave_by:
-            wanted = self.lines.count(b"\n")
-            count = self._rate.allowed(wanted)
-            if count == 0:
-                if not self._slowed and (why := self._rate.why_slowly(wanted)):
-                    self.notice(messages.slowly(why))
-                    self._slowed = True
-                return
-            lines = self.lines
-            if count < wanted:
-                at = 0
-                for _ in range(count):
-                    at = lines.index(b"\n", at) + 1
-                lines = lines[:at]
-            self.lines = self.lines[len(lines) :]
-            if rest := carry_out(self, lines):  # it has to take some answers first, or to wait
-                self.lines = rest + self.lines
-                return
-        self._slowed = False
-        if self.over and not self._leave_by and self._may_leave:
-            if self._broken:
-                self.leave(page.LOST, self._reason, 0)
-            else:
-                self.leave(page.LEFT)
-
-    def _on_mail(self) -> None:
-        for _ in range(LETTERS):
-            if not (letter := self._mailbox.take()):
-                return
-            self._open(letter[:1], letter[1:].decode(errors="replace"))
-
-    def _open(self, kind: bytes, text: str) -> None:
-        if kind in (PRIVATE, ANSWER):
-            self.tell(text)
-        elif kind == KICK:
-            self.notice(messages.kicked(text))
-            self.leave(page.KICKED, text, DRAIN)
-        elif kind == TAKE_OVER:
-            self.leave(page.TAKEN_OVER, "", 0)
-
-    def _close(self) -> None:
-        """The room is closing: all that is recorded is sent, and then this is over."""
-        if waiting := self.lines.count(b"\n"):
-            self.notice(messages.not_said(waiting))
-        self.leave(page.CLOSED)
-
-    def _send(self) -> None:
-        if self._blocked or self._broken:
+    def _wire(self, answer: bytes) -> None:
+        """What the client's program waits for."""
+        if not answer:
             return
-        try:
-            self._blocked = not self.delivery.go_on()
-        except OSError:
-            self._lost()
-
-    def _look_after(self) -> None:
-        """Every CHECK_EVERY seconds while bytes are under way: is it alive, and not too late?"""
-        look_at, now = self.delivery.look_at, time.monotonic()
-        if not look_at or now < look_at or self._broken:
-            return
-        self.delivery.look_at = now + CHECK_EVERY if self._blocked else 0.0
-        if unacknowledged(self.sock):
-            self.delivery.look_at = now + CHECK_EVERY
-            try:
-                self._pulse = self._pulse or Pulse(self.sock)
-                self._pulse.check()
-            except OSError:
-                self._lost()
-        if self.delivery.lag > self.room.max_lag and not self.operator:  # may have been suspended
-            mib = self.room.max_lag / (1 << 20)
-            self.notice(messages.fallen_behind(mib))
-            self.leave(page.LOST, "fell too far behind")
-
-    def _lost(self, reason: str = "connection lost") -> None:
-        """The connection is gone; what was heard is said, unless the client will say it again."""
-        if self._broken:
-            return
-        self._broken = True
-        self.over = True
-        self._mine.unregister(self.sock.fileno())
-        if self._arrival or self.delivery.echo:
-            self.leave(page.LOST, reason, 0)
+        if self._filter:
+            self._filter.write(answer)
         else:
-            self._reason = reason
-            self._silent_from = time.monotonic() + LAST_WORDS
+            self._answers = (self._answers + answer)[-CHUNK:]
+
+    def _refuse(self, reply: bytes) -> None:
+        """A program that speaks something else is told so in its own words, and nothing more."""
+        self.lines = self._again = b""
+        self._join = None
+        self._farewell = reply
+        self.over = True
+
+    def _lose(self, reason: str) -> None:
+        """The connection is gone; what was heard is said, unless the client will say it again."""
+        self._gone = True
+        if self.over:
+            return  # it has said all that it wanted to, and so it has left
+        self._lost = reason
+        self._silent_from = time.monotonic() + (0 if self._join or self.echo else LAST_WORDS)
+        if self._join or self.echo:
+            self.lines = self._again = self._retry = b""
+        else:
             self.lines += self._receiver.end(cut_off=True)
 
-    def _has_ended(self) -> bool:
-        """Asked right after sending: what is not blocked has all been sent."""
-        if not self._leave_by:
-            return False
-        return self._broken or not self._blocked or time.monotonic() >= self._leave_by
+    # What the hub is asked:
 
-    def _part(self) -> None:
+    def _ask_next(self) -> None:
+        now = time.monotonic()
+        if self._closing:
+            self._leave(requests.CLOSED, "", self._unsaid())
+        elif self._answers:
+            answers, self._answers = self._answers, b""
+            self.ask(requests.said(answers, 0, requests.WIRE))
+        elif self._farewell:
+            farewell, self._farewell = self._farewell, b""
+            self.ask(requests.said(farewell, 0, requests.LAST))
+        elif self._join:
+            self._join.go_on(now)
+        elif now < self._wait_until and not (self._lost and now >= self._silent_from):
+            return
+        elif self._lost and now >= self._silent_from:
+            unsaid = self._unsaid()
+            why = f"{self._lost}, {unsaid} lines were not said" if unsaid else self._lost
+            self._leave(requests.LOST, why)
+        elif self._again:
+            self._said, self._again = self._again, b""
+            self.ask(requests.said(self._said, self.number + 1))
+        elif self._retry:
+            self._command, self._retry = self._retry, b""
+            self.ask(self._command)
+        elif self.lines:
+            self._ask_for_lines()
+        elif self._lost:
+            self._leave(requests.LOST, self._lost)
+        elif self.over:
+            self._leave(requests.LEFT, "")
+
+    def _ask_for_lines(self) -> None:
+        request, self._said, count, self.lines = next_request(
+            self.lines, self.number, operator=self.operator
+        )
+        if not self._said:
+            self.number += count
+            if self.number in self.obeyed:
+                return  # it was carried out when it came
+            if request[:1] == requests.LEAVE:
+                self.lines = b""
+                self._leave(requests.LEFT, "")
+                return
+            self._command = request
+        self.ask(request)
+
+    def _unsaid(self) -> int:
+        waiting = (self._again + self.lines).count(b"\n") + bool(self._retry)
+        return waiting - sum(n > self.number for n in self.obeyed)
+
+    @property
+    def is_gone(self) -> bool:
+        return bool(self._lost)
+
+    def leave(self) -> None:
+        """Its client has only looked whether somebody is there."""
+        self._leave(requests.LEFT, "")
+
+    def _leave(self, kind: str, reason: str, unsaid: int = 0) -> None:
+        self._leaving = True
+        self._leave_by = time.monotonic() + HANG
+        self.ask(requests.request(requests.LEAVE, unsaid, kind, reason))
+
+    # What the hub says:
+
+    def _on_reply(self) -> None:
+        try:
+            data = self.pair.recv(requests.LIMIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._done = True  # the hub is gone, or has no more to do with our client
+            return
+        reply = Reply(data)
+        self._welcomed = True
+        if reply.word == CLOSING:
+            self._closing = True
+            return
+        self._asked = False
+        if self._leaving:
+            self._done = True
+            return
+        if self._said:
+            self._was_said(reply)
+        elif reply.word == SLOWLY:
+            self._retry = self._command
+        if reply.word in (IN, ECHO):
+            self._join = None
+            self.echo = self.echo or reply.word == ECHO
+        self._wait_until = time.monotonic() + reply.seconds if reply.seconds else 0.0
+        if self._join:
+            self._join.answered()
+
+    def _was_said(self, reply: Reply) -> None:
+        lines, self._said = self._said, b""
+        if reply.word != SLOWLY:
+            self.number += lines.count(b"\n")
+            return
+        at = 0
+        for _ in range(reply.count):
+            at = lines.index(b"\n", at) + 1
+        self._again = lines[at:]
+        self.number += reply.count
+
+    # The end:
+
+    def _forward(self, to_client: Filter) -> None:
+        """What the hub has for the client goes through the channel."""
+        try:
+            if not to_client.go_on() and not self._leaving:
+                self._done = True
+        except OSError:
+            if not (self._lost or self._leaving):
+                self._lose("connection lost")
+
+    def end(self) -> None:
         """End the connection in good order: a close with bytes unread would be a reset."""
-        if self._broken:
+        if self._gone:
             return
         try:
-            self.sock.settimeout(DRAIN)
-            self.delivery.finish()
+            if not self._welcomed:  # to whom nobody has spoken this is no room that has ended
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                return
+            self.sock.settimeout(PARTING)
+            if self._filter:
+                self._filter.finish(PARTING)
             self.sock.shutdown(socket.SHUT_WR)
-            deadline = time.monotonic() + DRAIN
+            deadline = time.monotonic() + PARTING
             while time.monotonic() < deadline and self.sock.recv(CHUNK):
                 pass
         except OSError:

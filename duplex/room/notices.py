@@ -2,7 +2,7 @@
 
 Of each kind of notice the first is told at once, and then one a second at most, with the number of
 those that were not: a flood of refused connections is not a flood on the operator's screen. Runs in
-the host; knows nothing of what it tells, nor to whom.
+the server; knows nothing of what it tells, nor to whom.
 """
 
 from __future__ import annotations

@@ -1,26 +1,49 @@
 """How many lines a member may say just now: a token bucket, so that a paste goes through at once.
 
-A line costs one token, and a command what it makes the room do (commands.py), so that there may be
-a debt. Who says more is slowed by not being read, never cut: TCP pushes back.
+A line costs one token, and a command what it makes the room do (service.py), so that there may be a
+debt. Who says more is slowed by not being read, never cut: TCP pushes back.
 
 What was said belongs to who said it and to where it came from, and not to a connection: who comes
 again, or takes another nick, begins with what is left of either. Many can sit behind one address,
 so each goes on at its own rate; but what newcomers from there may say at once is what one member
 may, and all together may say what CROWD members may. A bucket is kept as the moment at which it is
-full again. Computation, a clock, and the room's table (rates.py); knows no socket.
+full again. Part of the hub: computation, a clock, and a table of bounded size; knows no socket.
 """
 
 from __future__ import annotations
 
 import time
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from duplex.room.rates import Rates
+from collections import OrderedDict
 
 CROWD = 4  # members at their full rate
 PATIENCE = 1.0  # s that those at one address wait for each other before they are told
 _NEARLY = 1e-6  # of a token: it is there, but for rounding
+_EACH = 8  # names for each member: its nick, its address twice, and those that have just left
+_LEAST = 4096  # names of a small room
+
+Name = tuple[str, str]
+
+
+class Rates:
+    """When all is there again that somebody may say at once, for a room of `members`.
+
+    Who is not in it has said nothing lately. It outlives members: who comes again finds what it has
+    left. Of too many, who was charged longest ago makes way.
+    """
+
+    def __init__(self, members: int) -> None:
+        self._most = max(_LEAST, _EACH * members)
+        self._full_at: OrderedDict[Name, float] = OrderedDict()  # monotonic
+
+    def full_at(self, name: Name) -> float:
+        return self._full_at.get(name, 0.0)
+
+    def note(self, name: Name, full_at: float) -> None:
+        """It is so from now on."""
+        self._full_at[name] = full_at
+        self._full_at.move_to_end(name)
+        if len(self._full_at) > self._most:
+            self._full_at.popitem(last=False)
 
 
 class Rate:
@@ -34,17 +57,17 @@ class Rate:
         self._each = 1 / lines if lines else 0.0  # s
         self._most = burst * self._each  # s until an empty bucket is full
         self._rates = rates if lines else None
-        self._nick = self._address = self._crowd = 0
+        self._nick: Name = ("nick", "")
+        self._address: Name = ("address", source)
+        self._crowd: Name = ("crowd", source)
         self._full_at = 0.0
         if self._rates:
-            self._address = self._rates.name("address", source)
-            self._crowd = self._rates.name("crowd", source)
             self._full_at = self._rates.full_at(self._address)
 
     def be_called(self, nick: str) -> None:
-        """It has the nick, given as what two nicks have in common (roster.same_nick)."""
+        """It has the nick, given as what two nicks have in common (protocol/nick.py)."""
         if self._rates:
-            self._nick = self._rates.name("nick", nick)
+            self._nick = ("nick", nick)
             self._full_at = max(self._full_at, self._rates.full_at(self._nick))
             self._rates.note(self._nick, self._full_at)
 

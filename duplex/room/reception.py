@@ -1,8 +1,8 @@
 """The reception: takes connections from the listening sockets, and turns away whom it must.
 
-Part of the host, which gives it what decides (the gate) and what becomes of who is let in. It never
-waits: a line goes into an empty buffer, and while nothing can be accepted it does not try. One
-descriptor is kept for when there is none, so that who comes then is told.
+Part of the server, which gives it what decides (the gate) and what becomes of who is let in. It
+never waits: a line goes into an empty buffer, and while nothing can be accepted it does not try.
+One descriptor is kept for when there is none, so that who comes then is told.
 """
 
 from __future__ import annotations

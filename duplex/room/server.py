@@ -1,13 +1,14 @@
-"""The host: the process of a room that accepts, forks, reaps and closes.
+"""The server: the process of a room that accepts, forks, reaps and closes.
 
 It reads no client's byte and never waits for one: whoever connects gets a member of its own at
-once, or one line and the door. It holds the listening sockets, its own description of the
-transcript, and its mailbox. What it knows of processes is here; whom it lets in is gate.py's, who
-has left departures.py's, how they come in reception.py's, and what its operator wants wishes.py's.
+once, or one line and the door. It holds the listening sockets, a description of the transcript for
+the next hub, and its end of the link to the hub. Whom it lets in is gate.py's, how they come in
+reception.py's; what the room is, the hub's.
 
-    host      accepts, forks, reaps
-    ├─ member   one for each client (member.py); the operator's screen has one, too
-    └─ flusher, screen: helpers.py
+    server    accepts, forks, reaps
+    ├─ hub      owns the room (hub.py)
+    ├─ member   one for each client (life.py, member.py); the operator's screen has one, too
+    └─ flusher, screen, and those of a room in a store: helpers.py
 """
 
 from __future__ import annotations
@@ -19,36 +20,29 @@ import select
 import signal
 import socket
 import time
-from contextlib import suppress
 
-from duplex.protocol import events, refusals
-from duplex.room import commands, delivery, join, keeper, page, watch
-from duplex.room.custody import Custody
-from duplex.room.departures import Departures
+from duplex.protocol import events, requests
+from duplex.room import keeper, screen
 from duplex.room.flusher import flush
 from duplex.room.gate import Gate
-from duplex.room.helpers import FAILURES, Helpers
+from duplex.room.helpers import EXIT_GIVEN_UP, FAILURES, Helpers
+from duplex.room.hub import Hub
 from duplex.room.life import Life
-from duplex.room.member import Member
+from duplex.room.link import Link
+from duplex.room.members import Members
 from duplex.room.notices import Notices
 from duplex.room.reception import Reception
 from duplex.room.rehearsal import rehearse
-from duplex.room.sign import Sign
 from duplex.room.startups import Startups
-from duplex.room.watch import Watch
-from duplex.room.wishes import Wishes
 from duplex.system import hardening, tcp
 from duplex.system.errors import (
     EXIT_FAILURE,
     EXIT_OK,
-    EXIT_SIGNAL,
     DuplexError,
     UnableToFork,
     say_status,
 )
 from duplex.system.process import (
-    EXIT_UNSERVED,
-    EXIT_WRONG_CODE,
     Signals,
     close_all_but,
     how_it_ended,
@@ -56,99 +50,89 @@ from duplex.system.process import (
     spawn,
     wait,
 )
-from duplex.talk.receiver import KEPT_BY_MALLOC
-from duplex.transcript import sanitize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
     from duplex.room.room import Room
 
 CLOSING = 5.0  # s for every client to get the last records
-CLOSING_LOCKED = 3.0  # s for the transcript's lock to be had, for the end to be recorded
-HELD_WHILE_CLOSING = 0.5  # s that who stands still may hold it meanwhile
 KILLING = 2.0  # s for who was killed to end; one in a frozen cgroup does when it is thawed
-# What a screen ends with when its operator leaves, by a word or a key, or is told to by a signal.
-LEFT = (EXIT_OK, *(EXIT_SIGNAL + n for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)))
-_STDOUT = 1
+SPARE = 24  # descriptors that the hub has besides those of its members
 OPERATOR = ""  # for an address: it has none
-READY = (join, delivery, commands, sanitize)  # what members need is imported once, here
 
 
-class Host:
-    """A room's first process. `run` keeps the room until it is closed.
+class Server:
+    """A room's first process. `run` keeps the room until it is closed."""
 
-    A room in a store has another one (store/host.py): what it does otherwise stands there.
-    """
-
-    member: type[Member] = Member
-
-    def __init__(self, room: Room, listener: tcp.Listener, options: argparse.Namespace) -> None:
-        self._room = room
-        room.transcript.patience = 0  # whoever has its lock is not waited for
+    def __init__(self, room: Room, listener: tcp.Listener) -> None:
+        self.room = room
         self._listener = listener
-        self._die_with_host = prepare_to_die_with_parent()
+        self._die_with_server = prepare_to_die_with_parent()
         self._signals = Signals()
         self._signals.wake_at_child()
         if room.tls:
             self._signals.count_hangups()
         self._reloaded = 0  # hangups
-        self._members: dict[int, tuple[int, str]] = {}  # pid: its seat, where its client is
-        self._free = list(reversed(range(room.page.seats)))
-        self._joined = 0  # clients so far
-        startups = Startups(options.max_handshakes) if room.protected else None
-        self._gate = Gate(room.page, options.max_members, options.max_per_address, startups)
-        self._departures = self._make_departures()
-        self._sign = Sign(listener.address[1], room.page)
-        self._wishes = Wishes(room, self._gate.banned, self._members)
-        self._notices = Notices(room.tell_operator)
-        self._wishes.trouble = lambda text: self._notices.add("transcript", text)
-        self._custody = Custody(room, self._wishes.trouble)
-        self._reception = Reception(
-            listener.sockets, self._gate, self._notices, lambda *who: self._fork_member(*who)
-        )
-        self._helpers = Helpers(room.tell_operator)
-        self._watch = Watch(room.page, self._members, self._helpers.kinds)
+        self._link = Link()
+        self._joined = 0  # members so far
+        startups = Startups(room.max_handshakes) if room.protected else None
+        self.gate = Gate(_as_many_as_can_be(room), room.max_per_address, startups)
+        self._notices = Notices(self.tell)
+        self._members = Members(self.gate, self._link, self._notices)
+        self._reception = Reception(listener.sockets, self.gate, self._notices, self._fork_member)
+        self.helpers = Helpers(self.tell)
+        self._harden: Callable[[], None] = hardening.prepare()
+        self._how_hub_ended = ""
+        self._had_hub = False
         self._closing = ""  # the event that closes the room
+        self._closed = False  # the hub has said so
         self._failed = False  # and it is not as anybody wished
-        self._synced = options.fsync == "second"
-        self._operator: Callable[[socket.socket, str, str, str], int] = options.operator
 
     def run(self) -> int:
         """Serve until a signal or the operator ends it; the exit status."""
-        _raise_limits()
-        room = self._room
+        room = self.room
         say_status(tcp.invitation(self._listener.address, room.protection.flag))
-        bytes(KEPT_BY_MALLOC)  # made and freed at once: talk/receiver.py says why
-        rehearse(room)
-        room.harden = hardening.prepare()
+        rehearse(room.protection)
         gc.collect()
         gc.freeze()
-        self._open_helpers()
+        self._harden = hardening.prepare()
+        self.helpers.start("hub", self._be_the_hub, self._link.renew, self._after_hub)
+        if room.flushed:
+            self.helpers.start("flusher", self._be_the_flusher)
+        if room.helpers:
+            room.helpers(self.helpers, self._become)
         if room.has_operator or keeper.has_lines(room.keeper):
             self._open_operator()
         wanted = self._wanted()
         while not self._closing:
             self._turn(wanted)
         self._close()
-        room.close()
         return EXIT_FAILURE if self._failed else EXIT_OK
 
+    def tell(self, text: str) -> None:
+        """One line for who keeps the room: the hub knows where that is, if there is one."""
+        if self.room.has_operator or self.helpers.pid_of("hub"):
+            self._link.tell(requests.TELL, 0, text)
+        else:
+            say_status(text)
+
     def _wanted(self) -> select.epoll:
-        """All that a turn waits for."""
+        """What a turn waits for besides the listening sockets and the link."""
         wanted = select.epoll()
         self._reception.listen(wanted)
-        wanted.register(self._wishes.fileno(), select.EPOLLIN)
-        wanted.register(self._sign.fileno(), select.EPOLLIN)
         wanted.register(self._signals.fd, select.EPOLLIN)
-        if keeper.may_bring_lines(self._room.keeper):
+        if keeper.may_bring_lines(self.room.keeper):
             wanted.register(keeper.STDIN, select.EPOLLIN)
         return wanted
 
     def _turn(self, wanted: select.epoll) -> None:
-        ready = {fd for fd, _ in wanted.poll(self._seconds_to_wait())}
+        link = self._link.fileno()
+        happened = wait(
+            {wanted.fileno(): select.POLLIN, **self._of_link(link)}, self._seconds_to_wait()
+        )
+        ready = {fd for fd, _ in wanted.poll(0)} if wanted.fileno() in happened else set()
         if self._signals.fd in ready:
             self._signals.settle()
             self._reap()
@@ -156,76 +140,75 @@ class Host:
                 self._closing = events.closed("")
             if self._signals.hangups != self._reloaded:
                 self._reload()
-        if self._wishes.fileno() in ready:
-            self._wishes.read()
-            self._closing = self._closing or self._wishes.closing
-        if self._sign.fileno() in ready:
-            self._sign.answer()
+        if link in happened:
+            self._hear_hub()
+            self._link.flush()
         if keeper.STDIN in ready:
             wanted.unregister(keeper.STDIN)
             if keeper.brings_lines():  # it may also only have ended
                 self._open_operator()
         self._reception.go_on(ready)
-        self._helpers.go_on()
-        if self._departures.waits:
-            self._departures.record()
-        self._watch.look()
-        self._custody.look()
+        self.helpers.go_on()
+        self._members.go_on()
         if self._notices.held:
             self._notices.go_on()
 
+    def _of_link(self, fd: int) -> dict[int, int]:
+        if fd < 0:
+            return {}
+        return {fd: select.POLLIN | (select.POLLOUT if self._link.waits else 0)}
+
     def _seconds_to_wait(self) -> float | None:
-        """On the way of each fork: nothing is touched that need not be."""
-        seconds = watch.EVERY if self._members or self._helpers.kinds else None
-        if self._departures.waits:
-            seconds = min(seconds or 1, self._departures.seconds_to_wait())
+        waiting = self.helpers, self._reception, self._members
+        dues = [part.seconds_to_wait() for part in waiting]
         if self._notices.held:
-            seconds = min(seconds or 1, self._notices.seconds_to_wait())
-        for due in (self._helpers.seconds_to_wait(), self._reception.seconds_to_wait()):
-            if due is not None:
-                seconds = min(seconds or 1, due)
-        return seconds
+            dues.append(self._notices.seconds_to_wait())
+        return min((due for due in dues if due is not None), default=None)
 
     def _reload(self) -> None:
         """Once for all hangups so far. Members that there are go on with what they have."""
         self._reloaded = self._signals.hangups
-        assert self._room.tls
+        assert self.room.tls
         try:
-            self._room.tls.reload()
+            self.room.tls.reload()
         except DuplexError as error:
-            self._room.tell_operator(f"{error}; the room goes on with the certificate it has")
+            self.tell(f"{error}; the room goes on with the certificate it has")
         else:
-            self._room.tell_operator("the certificate was read again")
+            self.tell("the certificate was read again")
 
-    # Coming:
+    # Members:
 
     def _fork_member(self, sock: socket.socket, ip: str) -> None:
-        """All that can be is left to the member: what the host writes to between two forks is
-        memory that the member before can no longer share with it."""
-        index = self._free.pop()
-        self._joined += ip != OPERATOR
+        """Its hub's end of the pair goes to the hub, whichever that is by then."""
+        operator = ip == OPERATOR
+        where = "this terminal" if operator else _where(sock)
+        if not where:
+            return  # it has only looked whether somebody is there, and is gone
+        self._joined += not operator
+        number = 0 if operator else self._joined
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            pid = spawn(lambda: self._be_a_member(sock, index, ip == OPERATOR))
+            pid = spawn(lambda: self._be_a_member(theirs, sock, operator))
         except UnableToFork as error:
-            self._free.append(index)
-            self._reception.refuse(sock, ip, refusals.no_process(error.reason))
+            ours.close()
+            self._reception.refuse(sock, where, str(error))
             return
-        self._members[pid] = (index, ip)
-        self._gate.come(ip, index)
-        self._room.page.members = len(self._members)
+        finally:
+            theirs.close()
+        self._members.come(pid, number, ip)
+        known = ip, where, str(pid), "operator" if operator else ""
+        self._link.tell(requests.ARRIVED, number, *known, fd=ours.detach())
 
-    def _be_a_member(self, sock: socket.socket, index: int, operator: bool) -> int:
-        """Only the member runs this."""
-        kept = {sock.fileno(), self._room.page.fd, self._room.bell.fd}
-        life = Life(self._room, sock, self._room.page.seat(index), self._joined, operator)
-        return life.run(self.member, lambda fd: self._become({*kept, fd}))
+    def _be_a_member(self, pair: socket.socket, sock: socket.socket, operator: bool) -> int:
+        """Only the member runs this. The signals stay blocked as they are over a fork: the server
+        decides when this ends."""
+        life = Life(pair, sock, self.room.protection, self._harden, operator=operator)
+        return life.run(lambda: self._become({pair.fileno(), sock.fileno()}))
 
     def _become(self, kept: set[int]) -> None:
-        """The signals stay blocked as they are over a fork: the host decides when this ends."""
-        self._die_with_host()
-        close_all_but({0, 1, 2, self._room.status.fd, *kept})
-
-    # Leaving:
+        """Only a child runs this: it keeps those descriptors, and the standard streams."""
+        self._die_with_server()
+        close_all_but({0, 1, 2, self.room.status.fd, *kept})
 
     def _reap(self) -> None:
         while True:
@@ -236,52 +219,108 @@ class Host:
             if pid == 0:
                 return
             if os.WIFSTOPPED(status):
-                self._watch.stopped(pid)
-                continue
-            how = "stood still" if self._watch.has_killed(pid) else how_it_ended(status)
-            if pid in self._members:
-                self._member_ended(pid, status)
-            elif kind := self._helpers.kinds.pop(pid, ""):
-                self._helper_ended(kind, status, how)
+                self.helpers.stopped(pid)
+            elif pid in self._members:
+                self._members.ended(pid, status)
+            else:
+                kind, how = self.helpers.ended(pid, how_it_ended(status))
+                if kind:
+                    self._helper_ended(kind, os.waitstatus_to_exitcode(status), how)
 
-    def _member_ended(self, pid: int, status: int) -> None:
-        index, ip = self._members.pop(pid)
-        self._room.page.members = len(self._members)
-        self._gate.gone(ip, index)
-        seat, code = self._room.page.seat(index), os.waitstatus_to_exitcode(status)
-        if code == EXIT_WRONG_CODE:
-            self._notices.add("wrong code", self._gate.wrong_code(ip))
-        elif code == EXIT_UNSERVED:
-            self._notices.add("unserved", f"could not serve {ip or 'you'}: {seat.reason}")
-        self._departures.of(seat, status, closing=bool(self._closing))
-        self._free.append(index)
+    # The hub and the other helpers:
 
-    def _helper_ended(self, kind: str, status: int, how: str) -> None:
+    def _after_hub(self) -> None:
+        """What waits for the hub is said to the new one; whom the old one had is gone with it."""
+        self._had_hub = True
+        self._link.part()
+        for ip in self.gate.banned:
+            self._link.tell_first(requests.BANNED, ip)
+        if self._how_hub_ended:
+            self._link.tell_first(requests.DROPPED, self._how_hub_ended)
+        self._how_hub_ended = ""
+        if self._closing:
+            self._link.tell(requests.CLOSE, 0, self._closing)
+        self._link.flush()
+
+    def _be_the_hub(self) -> int:
+        """Only the hub runs this."""
+        room = self.room
+        control = self._link.hubs
+        self._become({control.fileno(), room.sign.fileno(), *room.files.descriptors.values()})
+        signal.set_wakeup_fd(-1)
+        if self._had_hub:
+            room.transcript.resume()
+        return Hub(room, control).run()
+
+    def _hear_hub(self) -> None:
+        for kind, number, words, fd in self._link.hear():
+            if kind == requests.SEATED:
+                self.gate.seated(number)
+            elif kind == requests.OVER:
+                self._members.is_over(number)
+            elif kind == requests.BAN:
+                self.gate.banned.add(words[0])
+            elif kind == requests.UNBAN:
+                self.gate.banned.discard(words[0])
+            elif kind == requests.CLOSES:
+                self._closing = self._closing or events.closed(words[0])
+            elif kind == requests.NOTICE:
+                self._notices.add(words[0], words[1])
+            elif kind == requests.SEGMENT:
+                self.room.transcript.take(fd)
+            elif kind == requests.BEAT:
+                self.helpers.beat("hub")
+            elif kind == requests.CLOSED_NOW:
+                self._closed = True
+
+    def _helper_ended(self, kind: str, code: int, how: str) -> None:
         if kind == "screen":
-            if os.waitstatus_to_exitcode(status) not in LEFT and not self._closing:
-                self._room.has_operator = False
-                if self._room.keeper != keeper.SCREEN:
-                    say_status(f"the operator's client {how}: the room goes on without")
-                    return
-                self._failed = True
-                if wait({_STDOUT: select.POLLOUT}, 0):  # its input line is still there
-                    with suppress(OSError):
-                        os.write(_STDOUT, b"\r\x1b[J")
-                say_status(f"the screen {how}: the room closes")
-            self._closing = self._closing or events.closed("")
-        elif not self._closing and not self._helpers.ended(kind, how):
-            self._give_up(kind, f"the {kind} {how}, {FAILURES} times in a row")
+            self._screen_ended(code, how)
+        elif kind == "hub" and self._closing:
+            self._hear_hub()  # that it has closed the room, perhaps
+            if not self._closed:
+                self._hub_ended(how)
+        elif self._closing:
+            return
+        elif code == EXIT_GIVEN_UP:
+            self._failed = True
+            self._closing = "this host cannot go on"
+        elif kind == "hub":
+            self._hub_ended(how)
+        elif not self.helpers.follow(kind, how):
+            self._give_up(kind, how)
 
-    def _give_up(self, _kind: str, how: str) -> None:
-        """A helper cannot be had."""
-        self._room.tell_operator(f"{how}: the system decides when the transcript is on the disk")
+    def _hub_ended(self, how: str) -> None:
+        """Every connection has ended with it; their members are of no use to the next."""
+        if self._members:
+            self._how_hub_ended = how
+        self._members.end_those_of_the_hub()
+        if not self.helpers.follow("hub", how):
+            self._give_up("hub", how)
+        self.helpers.go_on()
 
-    def _open_helpers(self) -> None:
-        if self._synced:
-            self._helpers.start("flusher", self._be_the_flusher)
+    def _give_up(self, kind: str, how: str) -> None:
+        how = f"the {kind} {how}, {FAILURES} times in a row"
+        if kind == "flusher":
+            self.tell(f"{how}: the system decides when the transcript is on the disk")
+            return
+        say_status(f"{how}: the room cannot go on")
+        self._failed = True
+        self._closing = events.closed("")
 
-    def _make_departures(self) -> Departures:
-        return Departures(self._room)
+    def _screen_ended(self, code: int, how: str) -> None:
+        """Its operator may have left; then the room closes, unless it goes on without."""
+        if self._closing:
+            return
+        self._failed = screen.has_failed(self.room, code, how)
+        if self._failed or code in screen.LEFT:
+            self._closing = events.closed("")
+
+    def _be_the_flusher(self) -> int:
+        """Only the flusher runs this."""
+        transcript = self.room.transcript
+        self._become({transcript.fd, transcript.key})
+        flush(transcript)
 
     # The operator:
 
@@ -290,66 +329,59 @@ class Host:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.setblocking(False)
-            self._helpers.start("screen", lambda: self._be_the_screen(theirs))
+            room, die = self.room, self._die_with_server
+            self.helpers.start("screen", lambda: screen.be_the_screen(room, theirs, die))
             self._fork_member(ours, OPERATOR)
-
-    def _be_the_screen(self, sock: socket.socket) -> int:
-        """Only the screen runs this."""
-        self._die_with_host()
-        if self._room.front:
-            self._room.front.take_in()
-        close_all_but({0, 1, 2, sock.fileno()})
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        room = self._room
-        return self._operator(sock, room.name, room.protection.name, room.keeper)
 
     # The end:
 
     def _close(self) -> None:
-        """Record it, let every client have what it has not been sent yet, and end them all."""
+        """Have it recorded, let every client have what it has not been sent yet, and end all."""
         self._listener.close()
-        self._sign.close()
-        self._reap()
-        self._departures.closes(self._closing)
-        self._go_on_while(lambda: self._departures.locked, CLOSING_LOCKED)
-        if self._departures.locked:
-            self._departures.give_up()
-        room = self._room
-        room.page.close_room()
-        room.bell.ring()
-        for pid, (index, _) in self._members.items():
-            if room.page.seat(index).state in (page.FREE, page.SHAKING):  # FREE: just forked
-                os.kill(pid, signal.SIGKILL)  # nobody has seen it, and it need not be waited for
-        self._go_on_while(lambda: self._members or self._helpers.is_there("screen"), CLOSING)
-        self._departures.all_are_gone()
-        for pid in [*self._members, *self._helpers.kinds]:
-            os.kill(pid, signal.SIGKILL)  # ours and not reaped, so the number is still its own
-        self._go_on_while(lambda: self._members or self._helpers.kinds, KILLING)
+        self._link.tell(requests.CLOSE, 0, self._closing)
+        self._go_on_while(lambda: not self._closed and self.helpers.follows("hub"), CLOSING)
+        self._closed = True  # as far as it can be
+        self._go_on_while(lambda: self._members or self.helpers.pid_of("screen"), 1.0)
+        self.room.sign.close()
+        self._members.kill_all()
+        for pid in self.helpers.kinds:
+            os.kill(pid, signal.SIGKILL)
+        self._go_on_while(lambda: self._members or self.helpers.kinds, KILLING)
 
     def _go_on_while(self, condition: Callable[[], object], seconds: float) -> None:
         """Look after who is still here, that long at most."""
         deadline = time.monotonic() + seconds
         while condition() and (left := deadline - time.monotonic()) > 0:
-            if self._departures.locked:
-                left = min(left, self._departures.seconds_to_wait())
-            wait({self._signals.fd: select.POLLIN}, min(left, watch.EVERY))
+            link = self._link.fileno()
+            wait({self._signals.fd: select.POLLIN, **self._of_link(link)}, min(left, 0.5))
             self._signals.settle()
             self._reap()
-            self._watch.look(HELD_WHILE_CLOSING)
-            self._watch.end_screen()
-            if self._departures.locked:
-                self._departures.record()
-
-    def _be_the_flusher(self) -> int:
-        """Only the flusher runs this."""
-        transcript = self._room.transcript.reopen()
-        self._become({transcript.fd, self._room.page.fd})
-        return flush(transcript, self._room.page)
+            self._link.flush()
+            self._hear_hub()
+            self._members.go_on()
+            if not self._closed:
+                self.helpers.go_on()  # another hub, if there is none, or one that stands still
+            self.helpers.end_if_stopped("screen")  # it would not hear of it
 
 
-def _raise_limits() -> None:
-    """A member needs few descriptors, but the kernel's limit on processes is the user's."""
-    for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC):
+def _where(sock: socket.socket) -> str:
+    """Where its client is; "" for who is gone."""
+    try:
+        return tcp.where(sock.getpeername())
+    except OSError:
+        return ""
+
+
+def _as_many_as_can_be(room: Room) -> int:
+    """How many members; raises this process's limits, which the hub has, too, as far as allowed.
+
+    The hub needs two descriptors for each; the kernel's limit on processes is the user's.
+    """
+    for limit in (resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
         _soft, hard = resource.getrlimit(limit)
         resource.setrlimit(limit, (hard, hard))
+    if hard == resource.RLIM_INFINITY or 2 * room.max_members + SPARE <= hard:
+        return room.max_members
+    most = (hard - SPARE) // 2
+    say_status(f"{hard} descriptors are allowed (ulimit -n): {most} members can be here at most")
+    return most

@@ -1,6 +1,6 @@
 """Where the store is: a URL, whose password nobody gets to see, and connections to it.
 
-Runs in the writer, in the mirror, and in the host before its first fork (which closes what it
+Runs in the writer, in the replicator, and in the server before its first fork (it closes what it
 opened: no connection is ever shared over a fork). redis-py is imported here and in shared.py, and
 only when a connection is made.
 """

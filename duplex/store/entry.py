@@ -21,6 +21,8 @@ from duplex.transcript import record
 
 HEAD = record.STAMP_LENGTH + 1  # bytes that a stamp adds to a line
 BODY_LIMIT = 64 * 1024  # bytes of lines said at once; a single longer line is not cut
+# What a letter begins with: a private line, what a room says to one alone, a kick, a taking over.
+PRIVATE, ANSWER, KICK, TAKE_OVER = b"-", b"!", b"k", b"t"
 FIRST = "0-0"  # before every id
 
 
@@ -30,22 +32,26 @@ def said(nick: str, lines: bytes) -> bytes:
     return prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
 
 
+def fitting(nick: str, lines: bytes) -> int:
+    """How many of the whole `lines` one body takes: one at least."""
+    head = len(nick.encode()) + 3
+    count = lines.count(b"\n")
+    if len(lines) + count * head <= BODY_LIMIT:
+        return count
+    count = at = 0
+    while (end := lines.find(b"\n", at) + 1) and end + (count + 1) * head <= BODY_LIMIT:
+        count, at = count + 1, end
+    return max(1, count)
+
+
+def event(text: str) -> bytes:
+    """The body for an event."""
+    return b"* %b\n" % text.encode()
+
+
 def length(body: bytes) -> int:
     """How many bytes of a transcript it will be."""
     return len(body) + HEAD * body.count(b"\n")
-
-
-def pieces(body: bytes) -> list[bytes]:
-    """The body in parts of whole lines, none over BODY_LIMIT unless it is a single line."""
-    parts, start = [], 0
-    while len(body) - start > BODY_LIMIT:
-        cut = body.rfind(b"\n", start, start + BODY_LIMIT)
-        cut = body.index(b"\n", start) if cut < 0 else cut
-        parts.append(body[start : cut + 1])
-        start = cut + 1
-    if start < len(body):
-        parts.append(body[start:])
-    return parts
 
 
 _HEAD = rb"(?:<[^<> \n]+> |\* )"
@@ -88,8 +94,21 @@ class Letter:
     __slots__ = ("id", "nick", "reader", "sender", "text")
 
     def __init__(self, letter_id: bytes, fields: dict[bytes, bytes]) -> None:
+        """Raises ValueError or KeyError for what no room has put there."""
+        if b"\0" in b"".join(fields.values()):
+            raise ValueError(letter_id)
         self.id = letter_id.decode()
         self.nick = fields[b"n"].decode()
         self.text = fields[b"l"]
         self.reader = fields[b"c"].decode()
         self.sender = fields[b"f"].decode()
+
+    def packed(self) -> list[bytes]:
+        """What `unpacked` makes it of again."""
+        words = self.id, self.nick, self.reader, self.sender
+        return [*(word.encode() for word in words), self.text]
+
+    @classmethod
+    def unpacked(cls, parts: list[bytes]) -> Letter:
+        letter_id, nick, reader, sender, text = parts
+        return cls(letter_id, {b"n": nick, b"c": reader, b"f": sender, b"l": text})

@@ -1,147 +1,146 @@
-"""The host of a room in a store: what it does besides what any room's host does.
+"""A host of a room in a store: what the server makes before its first fork, and the two helpers.
 
-    host      accepts, forks, reaps; asks the store for those of its members that have ended
-    ├─ writer   asks the store for all members (writer.py)
-    ├─ mirror   appends to the transcript what is in the store (replicator.py)
-    ├─ member   one for each client (member.py here)
-    ├─ flusher, screen   as in any room
+    server       holds the sockets at which the helpers listen; starts another helper if one ends
+    ├─ hub          asks both (ledger.py), and alone has the transcript and its position
+    ├─ writer       changes the store (writer.py)
+    └─ replicator   reads it (replicator.py)
 
-A helper that is killed is followed by another. One that finds that it cannot go on, whatever is
-tried, says so and ends with EXIT_STORE: then this host closes. That is told to its own clients
+Before anything of the transcript is shared it is made a copy of the room that can go on, over a
+connection to the store that is closed again. A helper that finds that it cannot go on, whatever is
+tried, says so and ends with EXIT_GIVEN_UP: then this host closes. That is told to its own clients
 alone, and ends the room for nobody: they go on at another host, from where they were.
 """
 
 from __future__ import annotations
 
 import os
-import time
+import signal
 
-from duplex.protocol.nick import HOST
-from duplex.room import page
-from duplex.room.departures import Departures, how_it_left
-from duplex.room.server import CLOSING, Host
-from duplex.store.member import SharedMember
-from duplex.store.pen import Pen, new_connection
-from duplex.store.room import SharedRoom
-from duplex.system.errors import DuplexError
+from duplex.room.helpers import EXIT_GIVEN_UP
+from duplex.store.address import Address
+from duplex.store.copy import Copy, settle
+from duplex.store.errors import Gap
+from duplex.store.feed import Handing, HubGone
+from duplex.store.ledger import StoreLedger
+from duplex.store.line import BACKLOG
+from duplex.store.replicator import Replicator
+from duplex.store.shared import Shared
+from duplex.store.writer import Writer
+from duplex.system import local
+from duplex.system.errors import DuplexError, say_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import select
+    import argparse
+    import socket
     from collections.abc import Callable
-    from typing import NoReturn
 
-    from duplex.room.member import Member
-    from duplex.room.page import Seat
+    from duplex.room.helpers import Helpers
+    from duplex.room.journal import Journal
+    from duplex.room.ports import Hub
+    from duplex.room.room import Become
+    from duplex.store.position import Position
+    from duplex.transcript.segments import Segments
 
-EXIT_STORE = 72  # a helper's, that has told why it cannot go on
-CLOSED = "its host has closed"
+TRIES = 10  # to find the beginning of what is kept, while that is being trimmed
 
 
-class SharedHost(Host):
-    """`run` serves this host's clients until this host is closed."""
+class Host:
+    """`id` is another each time that a host is started. Raises StoreError."""
 
-    member: type[Member] = SharedMember
-    _room: SharedRoom
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        transcript: Segments,
+        position: Position,
+        protection: str,
+    ) -> None:
+        self._address = Address(options.redis)
+        self._name: str = options.name
+        self._keep: int = options.keep
+        self._position = position
+        self._path = transcript.path
+        self._protection = protection
+        self._room_id = ""
+        self.id = os.urandom(8).hex()
+        self._settle(transcript)
+        self._addresses = local.name("writer"), local.name("replicator")
+        self._listeners = [local.listen(address, BACKLOG) for address in self._addresses]
 
-    def _open_helpers(self) -> None:
-        self._room.open_writers_door()
-        self._departures.begin()
-        door, files = self._room.writers_door.fileno(), self._room.files
-        copies = set(files.descriptors.values())
-        self._helpers.start("writer", lambda: self._help(self._room.write, {door}))
-        self._helpers.start("mirror", lambda: self._help(self._room.mirror, copies))
-        super()._open_helpers()
-
-    def _help(self, run: Callable[[], NoReturn], own: set[int]) -> int:
-        """Only a helper runs this."""
-        room = self._room
-        self._become({room.page.fd, room.bell.fd, *own})
+    def _settle(self, transcript: Segments) -> None:
+        """Copy so much that the replicator will find where to go on, though the room is trimmed."""
+        shared = self._shared()
         try:
-            run()
+            shared.check_version()
+            for again in reversed(range(TRIES)):
+                found = shared.find()
+                assert found  # it is made if there is none
+                self._room_id, self.secret = found.id, found.secret
+                settle(transcript, self._position, found.id, found.first, self._name)
+                copying = Replicator(
+                    shared,
+                    Copy(transcript, self._position),
+                    transcript.path,
+                    deliver=lambda _letters: None,
+                    tell=say_status,
+                )
+                try:
+                    copying.go_on(wait=0)
+                    return
+                except Gap:  # a new copy, of which the beginning was trimmed just now
+                    if not again:
+                        raise
+        finally:
+            shared.close()
+
+    def _shared(self) -> Shared:
+        """A process's own; connects at its first call."""
+        shared = Shared(self._address, self._name, self.id, self._keep)
+        shared.room_id, shared.protection = self._room_id, self._protection
+        return shared
+
+    def ledger(self, hub: Hub, journal: Journal) -> StoreLedger:
+        own = f"{self.id}.{os.getpid()}"
+        return StoreLedger(hub, journal, self._position, own, *self._addresses)
+
+    def start_helpers(self, helpers: Helpers, become: Become) -> None:
+        writer, replicator = self._listeners
+        helpers.start("writer", lambda: self._write(become, writer))
+        helpers.start("replicator", lambda: self._replicate(become, replicator))
+
+    def _write(self, become: Become, listener: socket.socket) -> int:
+        """All that the writer does."""
+        _begin(become, listener)
+        writer = Writer(self._shared(), listener)
+        return _until_given_up(writer.go_on, writer.tell)
+
+    def _replicate(self, become: Become, listener: socket.socket) -> int:
+        """All that the replicator does."""
+        _begin(become, listener)
+        hub, shared = Handing(listener), self._shared()
+        copying = Replicator(shared, hub, self._path, deliver=hub.deliver, tell=hub.tell)
+
+        def go_on() -> None:
+            try:
+                if hub.has_begun():
+                    shared.be(hub.host)
+                    copying.begin_again()
+                copying.go_on()
+            except HubGone:
+                return  # there will be another
+
+        return _until_given_up(go_on, hub.tell)
+
+
+def _begin(become: Become, listener: socket.socket) -> None:
+    become({listener.fileno()})
+    signal.set_wakeup_fd(-1)
+
+
+def _until_given_up(go_on: Callable[[], None], tell: Callable[[str], None]) -> int:
+    while True:
+        try:
+            go_on()
         except DuplexError as error:
-            room.tell_operator(str(error))
-            return EXIT_STORE
-
-    def _helper_ended(self, kind: str, status: int, how: str) -> None:
-        if os.waitstatus_to_exitcode(status) == EXIT_STORE:
-            self._failed = True
-            self._closing = self._closing or "this host cannot go on"
-        else:
-            super()._helper_ended(kind, status, how)
-
-    def _give_up(self, kind: str, how: str) -> None:
-        if kind == "flusher":
-            super()._give_up(kind, how)
-            return
-        self._room.tell_operator(f"{how}: this host cannot go on")
-        self._failed = True
-        self._closing = self._closing or "this host cannot go on"
-
-    def _wanted(self) -> select.epoll:
-        wanted = super()._wanted()
-        wanted.register(self._departures.fd)
-        return wanted
-
-    def _turn(self, wanted: select.epoll) -> None:
-        super()._turn(wanted)
-        self._departures.hear()
-
-    def _make_departures(self) -> SharedDepartures:
-        self._departures: SharedDepartures = SharedDepartures(self._room)
-        return self._departures
-
-
-class SharedDepartures(Departures):
-    """The same, by the store; it knows whether somebody was here at all."""
-
-    _room: SharedRoom
-
-    def begin(self) -> None:
-        """Once the pens can call."""
-        self._pen = Pen(self._room.calls, new_connection(), self._room.host_id)
-        self.fd = self._pen.fd
-        self._again: list[tuple[str, str]] = []  # how, and whose connection: it was refused
-
-    def of(self, seat: Seat, status: int, closing: bool) -> None:
-        connection = f"{seat.connection:016x}"
-        # Who is taken over is back already: the store does both in one step.
-        event = how_it_left(seat, status) if seat.ending != page.TAKEN_OVER else ""
-        was_seen = seat.state == page.HERE and seat.nick != HOST
-        stays = closing and seat.ending != page.LEFT  # perhaps it goes on at another host
-        name = seat.nick
-        seat.clear()  # and so its nick is free here before the store lets anybody else have it
-        if int(connection, 16) and not stays:
-            self._pen.ask("leave", event, of=connection)
-            if was_seen and event:
-                self._room.tell_log(f"{name} {event}")
-
-    def hear(self) -> None:
-        """What the store says of that."""
-        for heard in self._pen.take():
-            if heard.word == "!out":
-                reason = b" ".join(heard.rest).decode(errors="replace")
-                self._room.tell_operator(f"the room's store is out of reach: {reason}")
-            elif heard.word == "!back":
-                self._room.tell_operator("the room's store is back")
-            elif heard.word == "refused" and heard.request:
-                self._again.append((heard.request.words[0].decode(), heard.request.of.decode()))
-                self.unrecorded = ["somebody who is gone"]
-
-    def record(self) -> None:
-        """What was refused is asked again."""
-        again, self._again, self.unrecorded = self._again, [], []
-        for event, connection in again:
-            self._pen.ask("leave", event, of=connection)
-
-    def closes(self, event: str) -> None:
-        """Only this host does."""
-        self._room.tell_log(event)
-
-    def all_are_gone(self) -> None:
-        """Who is not at another host by now is not here any more."""
-        deadline = time.monotonic() + CLOSING
-        while time.monotonic() < deadline:
-            heard = self._pen.call("retire", CLOSED, patience=lambda: time.monotonic() < deadline)
-            if heard and heard.word == "ok" and heard.rest == [b"1"]:
-                return
+            tell(str(error))
+            return EXIT_GIVEN_UP

@@ -6,13 +6,12 @@ tells whether the copy is still what was copied: the CRC-32 of all from its firs
 offset. The last two are written by one pwrite(2) within a page, and each part has a checksum, so
 that kill -9 leaves the one before or the one after, and a power cut is noticed.
 
-The order of a copying is: append, position, watermark. So whoever is killed in between leaves
-  a transcript longer than the position says: what is beyond was seen by nobody, and is cut back;
-  a position beyond the watermark: the watermark is moved on.
-A position beyond the transcript's end can only be left by a power cut. Then the end counts, and the
+The order of a copying is: append, position, send. So a hub that is killed in between leaves a
+transcript longer than the position says: what is beyond was seen by nobody, and is cut back. A
+position beyond the transcript's end can only be left by a power cut. Then the end counts, and the
 stream is searched for it. The position is never more than a hint of where to read on: what is
-copied is compared with what is there (replicator.py). Version 0.1.0 has no third part, and leaves a
-stale one: then the copy counts as it is.
+copied is compared with what is there (copy.py). Version 0.1.0 has no third part, and leaves a stale
+one: then the copy counts as it is.
 """
 
 from __future__ import annotations
@@ -22,6 +21,10 @@ import zlib
 
 from duplex.store.entry import FIRST
 from duplex.system.errors import DuplexError, reason_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from duplex.transcript.reader import Reader
 
 _PART = 128  # bytes
 _READ = 1 << 20  # bytes of a transcript at a time
@@ -69,27 +72,24 @@ class Position:
         os.pwrite(self.fd, where, _PART)
         self.entry, self.offset, self.known = entry, offset, True
 
-    def is_unchanged(self, transcript: int, first: int) -> bool:
-        """Whether what was copied still stands in that file, whose first record is at `first`.
+    def is_unchanged(self, transcript: Reader) -> bool:
+        """Whether what was copied still stands there.
 
-        Reads all of it. Where a later record is the first by now, some of the file was given back
-        to the disk (replicator.py), and where nothing is known it begins to be: then it is
-        unchanged.
+        Reads all of it. Where a later record is the first by now, the others are not kept any more,
+        and where nothing is known it begins to be: then it is unchanged.
         """
-        found = _sum(transcript, first, self.offset)
+        first = transcript.first
+        found = _sum(transcript, self.offset)
         if self._sum >= 0 and self._first == first:
             return found == self._sum
         self._first, self._sum = first, found
         self.move(self.entry, self.offset, b"")
         return True
 
-    def shorten(self, transcript: int, first: int, offset: int) -> None:
-        """The file ends there, after a power cut: the entry has to be searched for."""
-        self._first, self._sum = first, _sum(transcript, first, offset)
-        self.move(FIRST, offset, b"")
-
-    def close(self) -> None:
-        os.close(self.fd)
+    def shorten(self, transcript: Reader) -> None:
+        """It has lost its end, in a power cut: the entry has to be searched for."""
+        self._first, self._sum = transcript.first, _sum(transcript, transcript.end)
+        self.move(FIRST, transcript.end, b"")
 
     def _words(self, at: int) -> list[str]:
         """What was written there, if it is whole."""
@@ -104,10 +104,11 @@ def _part(text: str) -> bytes:
     return line.ljust(_PART - 1).encode() + b"\n"
 
 
-def _sum(fd: int, start: int, end: int) -> int:
-    """The CRC-32 of a part of a file, as far as it goes."""
-    found = 0
-    while start < end and (block := os.pread(fd, min(_READ, end - start), start)):
+def _sum(transcript: Reader, end: int) -> int:
+    """The CRC-32 of all that is kept before that offset."""
+    found, start = 0, transcript.first
+    while start < end:
+        block = transcript.read(start, min(end, start + _READ))
         found = zlib.crc32(block, found)
         start += len(block)
     return found

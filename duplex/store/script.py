@@ -17,7 +17,9 @@ What is done twice is done once:
   to nothing. The calls of one pipeline have the same turn, and may be made again.
 - What a connection says is numbered. Its last number stands beside the offset that it got, in a key
   that outlives the connection being swept (a day), so that it is known even by then what was said.
-- What comes back to the sender of a letter (tell) has no turn, and may come twice.
+- A letter is taken, and what comes of it told to its sender, in one step.
+- A host's id has a part for each of its hubs, behind a dot. When one begins, those before it are
+  done with: nothing that was asked for them is carried out any more.
 - A connection comes, enters, is renamed and leaves only if it has not already.
 An error can only come from the first write of an operation (no memory, a read-only replica, too few
 replicas), and that is where the stream is added to: so nothing is ever done by half.
@@ -42,6 +44,7 @@ SWEPT_AT_ONCE = 500  # people in one call; the next beat goes on
 REMEMBERED = 86_400  # s that it is known what a connection has said
 LETTERS = 10_000  # in a host's mail, or the oldest go: it has been away
 DEAD = "its host is gone"
+ENDED = "the hub of its host has ended"
 
 _SCRIPT = """
 local room, log, people, nicks, sessions, hosts = unpack(KEYS)
@@ -223,18 +226,19 @@ local function has_moved(connection, session)
   return (other and other ~= connection) or call('GET', base .. 'moved:' .. connection) == session
 end
 
-if op == 'tell' then
-  local person = get(ARGV[7])
-  if person then post(ARGV[7], person, ARGV[8], '') end
-  return {'ok'}
-end
-
 if op == 'begin' then
   local of_room = refused(ARGV[7])
   if of_room then return {'protected', of_room} end
   local first = call('HINCRBY', room, 'epoch', 1) * 4294967296
   lease(host, first)
   if call('HEXISTS', room, 'beat') == 0 then call('HSET', room, 'beat', integer(now)) end
+  local own = string.match(host, '^[^.]+')
+  for _, of in ipairs(call('HKEYS', hosts)) do
+    if of ~= host and string.match(of, '^[^.]+') == own then
+      call('HSET', hosts, of, '0 ' .. integer(first)) -- nothing of it is heeded, however late
+      sweep(of, '%(ended)s')
+    end
+  end
   return {'ok', first}
 end
 
@@ -294,6 +298,13 @@ if op == 'retire' then
   return {'ok', sweep(host, ARGV[9]) and 1 or 0}
 end
 
+if op == 'taken' then
+  call('XDEL', base .. 'mail:' .. host, ARGV[7])
+  local sender = get(ARGV[8])
+  if sender then post(ARGV[8], sender, ARGV[9], '') end
+  return {'ok'}
+end
+
 if op == 'who' then
   local names = {'ok'}
   for _, packed in ipairs(call('HVALS', people)) do
@@ -311,8 +322,8 @@ if op == 'claim' then
   if not person then
     if has_moved(connection, session) then return {'moved'} end
     person = {h = host, s = session, t = number()}
-  elseif nick == '' or nick == person.n then
-    return {'ok', person.n, here(), -1}
+  elseif nick == '' or nick == person.n then -- it may have been asked before
+    return {'ok', person.n, here(), text ~= '' and tonumber(person.r) or -1}
   end
   while nick == '' do
     local guest = 'guest-' .. integer(call('HINCRBY', room, 'guests', 1))
@@ -326,7 +337,10 @@ if op == 'claim' then
   local twin = look and call('HGET', nicks, ' ' .. look)
   if twin and twin ~= connection then return {'alike', (get(twin) or {n = nick}).n} end
   local start = -1
-  if text ~= '' and person.e then start = event({text}) end
+  if text ~= '' and person.e then
+    start = event({text})
+    person.r = integer(start)
+  end
   hold(connection, person, nick, key, look)
   put(connection, person)
   call('SADD', base .. 'at:' .. host, connection)
@@ -406,4 +420,5 @@ SCRIPT = _SCRIPT % {
     "grace": GRACE,
     "remembered": REMEMBERED,
     "dead": DEAD,
+    "ended": ENDED,
 }

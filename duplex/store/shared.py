@@ -1,7 +1,7 @@
 """A host's view of the room in the store: what can be asked of it, over one connection.
 
-Used by the writer, by the mirror, and by the host before its first fork, each with an object of its
-own: no connection is shared over a fork. Nothing is tried again in here: what fails raises
+Used by the writer, by the replicator, and by the server before its first fork, each with an object
+of its own: no connection is shared over a fork. Nothing is tried again in here: what fails raises
 Unreachable, and whoever asked asks again, with the same turn. Knows no member and no file.
 """
 
@@ -64,18 +64,22 @@ class Shared:
     def __init__(self, address: Address, name: str, host: str, keep: int = 0) -> None:
         self.address = address
         self.name = name
-        self.host = host
         self.room_id = ""
         self.protection = ""  # that this host offers; "" for who offers nothing
         self._keep = keep
-        base = f"duplex:{{{name}}}:"  # one slot of a cluster
-        self._keys = [base + of for of in _NAMES]
-        self.log = f"{base}log".encode()
-        self.mail = f"{base}mail:{host}".encode()
+        self._base = f"duplex:{{{name}}}:"  # one slot of a cluster
+        self._keys = [self._base + of for of in _NAMES]
+        self.log = f"{self._base}log".encode()
+        self.be(host)
         self._client = address.connect()
         # For the script, a connection without the library's pipeline, in which a line alone takes
         # 144 us instead of 62, the store's time for it included.
         self._connection = self._client.connection_pool.make_connection()
+
+    def be(self, host: str) -> None:
+        """Ask as the host with that id from now on."""
+        self.host = host
+        self.mail = f"{self._base}mail:{host}".encode()
 
     def close(self) -> None:
         self._connection.disconnect()
@@ -138,10 +142,6 @@ class Shared:
             self._try(self._exchange, [("SCRIPT", "LOAD", script.SCRIPT)])
         return [self._judged(answer) for answer in answers]
 
-    def who(self, turn: int) -> list[str]:
-        """The nicks of all who are here, on whatever host."""
-        return [nick.decode() for nick in self.call(turn, 0, ("who",))[1:]]
-
     def restore(self, expected: int, records: bytes) -> int:
         """Put back what the store has lost at its end, if it still ends at `expected`; its end."""
         answer = self.call(0, 0, ("restore", expected, records))
@@ -184,14 +184,6 @@ class Shared:
         found = self._try(self._client.xrange, self.log, entry_id, entry_id, 1)
         with self.understood("entries"):
             return Entry(*found[0]) if found else None
-
-    def tell(self, connection: str, letter: bytes) -> None:
-        """Write to whom this connection is, on whatever host, if it is still here."""
-        self.call(0, 0, ("tell", connection, letter))
-
-    def taken(self, mail: str) -> None:
-        """The letter with this id, and those before it, are delivered."""
-        self._try(self._client.xdel, self.mail, mail)
 
     def _exchange(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """All at once; an answer or the server's error for each."""

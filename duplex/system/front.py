@@ -1,14 +1,14 @@
 """The front: the process that a shell has started, where a room has a terminal.
 
 The shell's job control is for this process, the operator's screen and its child, which are one
-process group; the host and its members are another, which no key and no terminal stops. So Ctrl-Z
-suspends the screen alone, and in the background nothing stops at all.
+process group; the server and its children are another, which no key and no terminal stops. So
+Ctrl-Z suspends the screen alone, and in the background nothing stops at all.
 
-    shell's job   front ─────── waits for the host, passes signals on, puts the terminal in order
-                  └─ host ───── a group of its own, with the members and other helpers
+    shell's job   front ─────── waits for the server, passes signals on, puts the terminal in order
+                  └─ server ─── a group of its own, with the hub, the members and other helpers
                      └─ screen  of the front's group, with its child
 
-If the front is killed the host closes the room; if the host is killed the front says so by its
+If the front is killed the server closes the room; if that is killed the front says so by its
 status. Owns what the terminal was set to. Reads and writes nothing else; knows nothing of rooms.
 """
 
@@ -78,14 +78,14 @@ class Front:
         return child.status if child.status >= 0 else EXIT_SIGNAL - child.status
 
     def _be_the_host(self, room: Callable[[], int]) -> int:
-        """Only the host runs this."""
+        """Only the server runs this."""
         os.setpgid(0, 0)
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         unblock_signals()
         return room()
 
     def watched(self) -> None:
-        """The host, once it is who it will be (prctl(2)): the room closes when the front ends."""
+        """The server, once it is who it will be (prctl(2)): the room closes when the front ends."""
         self._prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
         if os.getppid() != self._pid:
             os.kill(os.getpid(), signal.SIGTERM)

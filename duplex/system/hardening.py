@@ -1,7 +1,7 @@
 """Hardening: what a member can no longer do, so that a bug in it is worth little to its client.
 
-`prepare` runs in the host before its first fork and loads, measures and decides everything; what it
-returns is called once in each member, and cannot be undone there. A member afterwards
+`prepare` runs in the server before it forks members, and loads, measures and decides everything;
+what it returns is called once in each member, and cannot be undone there. A member afterwards
 
     gains no privileges            a setuid program that it might run has none (PR_SET_NO_NEW_PRIVS)
     leaves no core dump            its memory holds what others said to it alone
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38  # linux/prctl.h
 # A limit on the numbers that descriptors have. A member has 11 and, for a moment, 3 more; they are
-# numbered below 20, because it has the socket by the number it had in the host.
+# numbered below 20, because it has the socket by the number it had in the server.
 DESCRIPTORS = 32
-# Beyond the host's address space when the members' fork begins. One that is sent and says as much
+# Beyond the server's address space when the members' fork begins. One that is sent and says as much
 # as it may, and has a nick that takes the Unicode tables, was measured to need half a MiB.
 MEMORY = 64 << 20  # bytes
 

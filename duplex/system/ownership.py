@@ -3,7 +3,7 @@
 In a directory where only root can put anything, root opens, and what it finds there of its own, or
 has made just now, it gives to the room's user: the transcript and its companions. Anywhere else
 somebody may have put a link there, or a file of root's; so there it opens with that user's rights
-alone, and gives nothing away. Directories that root makes stay root's. The host, before any fork.
+alone, and gives nothing away. Directories that root makes stay root's. Before any fork.
 """
 
 from __future__ import annotations

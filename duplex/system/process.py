@@ -28,7 +28,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: the child met a bug of ours
 EXIT_UNSERVED = 73  # a member's that lacks what it needs; its seat says what
-EXIT_WRONG_CODE = 71  # a member's whose client gave a wrong code: the host counts them
+EXIT_WRONG_CODE = 71  # a member's whose client gave a wrong code: the server counts them
 kept_open: set[int] = set()  # what is never closed by `close_all_but` (reach.py)
 PIPE_BUF = select.PIPE_BUF  # bytes a pipe that polls writable takes without blocking: pipe(7)
 

@@ -2,7 +2,7 @@
 
 Some modules are read only when they are needed. Their directories are opened while this process is
 still root, and then looked for by their descriptors (/proc/self/fd/N): that takes no right to the
-directories above, only to themselves. The descriptors stay open in the host, its helpers and the
+directories above, only to themselves. The descriptors stay open in the server, its helpers and the
 screen. Members close them, for they lead to all below those directories and, by "..", beside them;
 so what a member may need is read before.
 """
@@ -93,7 +93,7 @@ def _topmost(paths: set[str]) -> list[str]:
 
 
 def _read_what_members_need() -> None:
-    """The rest the host has read anyway."""
+    """The rest the server has read anyway."""
     from precis_i18n import get_profile
 
     for profile in ("NicknameCasePreserved", "NicknameCaseMapped"):

@@ -1,9 +1,10 @@
 """Standard error, as a room writes to it: it is never waited for.
 
-A pipe or a terminal that nobody reads (a pager, Ctrl-S) would stop the host, and with it the room.
-What does not fit is lost, and that is told when there is room again. Made by the host before its
-first fork; its other processes inherit it, each with a count of its own. Owns a description of
-standard error that does not block, because the one that was inherited is others', too.
+A pipe or a terminal that nobody reads (a pager, Ctrl-S) would stop the server, and with it the
+room. What does not fit is lost, and that is told when there is room again. Made by the server
+before its first fork; its other processes inherit it, each with a count of its own. Owns a
+description of standard error that does not block, because the one that was inherited is others',
+too.
 """
 
 from __future__ import annotations

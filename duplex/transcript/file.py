@@ -1,42 +1,31 @@
-"""The transcript: an append-only file of records, and the only code that writes one.
+"""The transcript of a talk: an append-only file of records, and the only code that writes one.
 
 Any process may append, also one of another program: each append is made under `flock`, by an open
 file description of its process's own (a lock belongs to the description: parent and child must not
 share one), and is whole or absent. A writer killed in the middle leaves the beginning of a record
 without a newline behind; the next appender cuts that back.
 
-In a room a shared watermark says how far the file is committed: it is moved on under the lock, and
-readers never read past it. Whole records that somebody else appended to the same file (or that a
-writer left behind who was killed before it moved the watermark) are committed by the next append.
-
-This file knows records only by their newline and the beginning of their stamp, and nothing of
-sockets or screens.
+A room's has one writer, and is segments.py's. This file knows records only by their newline and the
+beginning of their stamp, and nothing of sockets or screens.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import stat
 import time
+from contextlib import contextmanager
 
 from duplex.system.errors import Locked, TranscriptError, reason_of
-from duplex.transcript import mending, record, tail
-from duplex.transcript.hole import HOLES
+from duplex.transcript import record, tail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from duplex.transcript.committed import Committed
-
+    from collections.abc import Callable, Iterator
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
-_TRIES = 100  # to append in a file to which others write, too
-_LOOK_BACK = 64 * 1024  # bytes read at a time to find the last newline
-# s: an append takes microseconds, or with `--fsync always` what a disk takes, for each who waits
-LOCK_WAIT = 5.0
+LOCK_WAIT = 5.0  # s that the lock is waited for: an append takes microseconds
 _TRY_FIRST, _TRY_AT_LEAST_EVERY = 0.0001, 0.005  # s between two tries, doubled each time
 
 
@@ -62,15 +51,8 @@ class Transcript:
         self.fd = fd
         self.found = os.fstat(fd)  # before anything was written to it
         self.mended = 0  # bytes of a torn tail that were cut back when it was opened
-        self.tell: Callable[[str], None] = _nobody  # what others do to it, while a room has it
-        self.patience = LOCK_WAIT  # s that the lock is waited for; 0: it is only tried
         self._regular = regular  # a file, and no device
-        self._committed: Committed | None = None
-        self._synced = False
         self._left = (-1, b"")  # where our last append ended, and its stamp
-        self._inode = 0  # of the file that `fd` is of, while a room has it
-        self._first = 0
-        self._told: list[str] = []  # what is to be told once the lock is free
 
     @classmethod
     def open(cls, path: str, claim: Callable[[int], None] | None = None) -> Transcript:
@@ -109,210 +91,64 @@ class Transcript:
 
         By the descriptor, not by the name: the file may have been renamed meanwhile.
         """
+        there = f"/proc/self/fd/{self.fd}"
         try:
-            try:
-                fd = os.open(f"/proc/self/fd/{self.fd}", _FLAGS)
-            except PermissionError:
-                self.give_permission()
-                fd = os.open(f"/proc/self/fd/{self.fd}", _FLAGS)
+            if self._regular and not os.access(there, os.R_OK | os.W_OK):  # somebody took that away
+                os.fchmod(self.fd, stat.S_IMODE(os.fstat(self.fd).st_mode) | 0o600)
+            fd = os.open(there, _FLAGS)
         except OSError as error:
             raise TranscriptError(self.path, reason_of(error)) from None
-        again = Transcript(self.path, fd, self._regular)
-        again._committed, again._synced = self._committed, self._synced
-        again._first, again._inode, again.tell = self._first, self._inode, self.tell
-        return again
+        return Transcript(self.path, fd, self._regular)
 
-    def give_permission(self) -> bool:
-        """Let ourselves open it, should somebody have taken that away; whether so. OSError."""
-        mode = os.fstat(self.fd).st_mode
-        if not self._regular or mode & 0o600 == 0o600:
-            return False
-        os.fchmod(self.fd, stat.S_IMODE(mode) | 0o600)
-        self.tell(f"{self.path} could not be opened any more: its permissions are given back")
-        return True
+    def append(self, records: bytes) -> None:
+        """Append whole records, all or none of them; a TranscriptError if they are not there."""
+        self.append_now(lambda _at: records)
 
-    @property
-    def first(self) -> int:
-        """The offset of its first record: it may begin with a hole (store/replicator.py)."""
-        return self._committed.first if self._committed else self._first
+    def append_now(self, make: Callable[[bytes], bytes]) -> None:
+        """The same with the records that `make` makes of their stamp, taken under the lock.
 
-    @first.setter
-    def first(self, offset: int) -> None:
-        self._first = offset
-        if self._committed:
-            self._committed.first = offset
-
-    def share(self, committed: Committed, synced: bool) -> None:
-        """From now on it is a room's: the watermark, at first the file's end, is moved with it.
-
-        With `synced` an append is on the disk before the watermark is moved.
+        The stamp is never before the last record's: so the clock can be set back, and writers can
+        overtake each other, as they like.
         """
-        if not self._regular:
-            raise TranscriptError(
-                self.path, "a room's transcript is read again, so it has to be a file"
-            )
-        with self:
-            committed.watermark = committed.announced = end = self._mended_end()
-            committed.stamped = self._last_stamp(end)
-            committed.first = max(committed.first, self._first)
-            committed.inode = self._inode = os.fstat(self.fd).st_ino
-        self._committed, self._synced = committed, synced
+        with self._locked():
+            end = self._end()
+            where, last = self._left
+            if where != end:
+                last = tail.last_stamp(self.fd, end) if self._regular else tail.NO_STAMP
+            records = make(max(record.stamp(), last))
+            self._write(records, end)
+            self._left = end + len(records), tail.stamp_of_last(records)
 
-    def __enter__(self) -> Transcript:
-        """Hold the lock, for `write` and for what has to happen together with it.
+    def close(self) -> None:
+        os.close(self.fd)
 
-        Raises Locked if somebody else holds it for too long; an OSError inside becomes a
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Raises Locked if somebody else holds the lock for too long; an OSError inside becomes a
         TranscriptError. It is tried again and again, because a wait of the kernel's has no limit.
         """
         deadline, pause = 0.0, _TRY_FIRST
-        while not self._lock() or self._was_made_anew():
-            now = time.monotonic()
-            deadline = deadline or now + self.patience
-            if now >= deadline:
-                raise Locked(self.path)
-            time.sleep(pause)
-            pause = min(2 * pause, _TRY_AT_LEAST_EVERY)
-        if self._committed is not None:
-            self._committed.holder = os.getpid()
-        return self
-
-    def _was_made_anew(self) -> bool:
-        """Whether the file is another by now (room/custody.py): then that is what we have from now
-        on, at the same descriptor, and not locked yet."""
-        if self._committed is None or self._committed.inode == self._inode:
-            return False
         try:
-            fd = os.open(self.path, _FLAGS)
-            if os.fstat(fd).st_ino == self._committed.inode:
-                os.dup2(fd, self.fd, inheritable=False)
-                self._inode = self._committed.inode
-            os.close(fd)
+            while not self._lock():
+                now = time.monotonic()
+                deadline = deadline or now + LOCK_WAIT
+                if now >= deadline:
+                    raise Locked(self.path)
+                time.sleep(pause)
+                pause = min(2 * pause, _TRY_AT_LEAST_EVERY)
+            try:
+                yield
+            finally:
+                fcntl.flock(self.fd, fcntl.LOCK_UN)
         except OSError as error:
-            fcntl.flock(self.fd, fcntl.LOCK_UN)  # of the file that it was
             raise TranscriptError(self.path, reason_of(error)) from None
-        return True
-
-    def follow(self) -> None:
-        """Have the file that it is now, for who takes no lock. Raises TranscriptError."""
-        self._was_made_anew()
-
-    def is_now(self, fd: int) -> None:
-        """`fd` is of a copy of it, which takes its place. Under the lock, which is free then."""
-        assert self._committed is not None
-        self._committed.inode = self._inode = os.fstat(fd).st_ino
-        os.dup2(fd, self.fd, inheritable=False)
-
-    def look(self) -> None:
-        """Put right what others have done to it. Raises TranscriptError."""
-        with self:
-            self.end()
-
-    def end(self) -> int:
-        """Where to append, under the lock, once what others have done is put right. OSError."""
-        return self._mended_end()
 
     def _lock(self) -> bool:
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        except OSError as error:
-            raise TranscriptError(self.path, reason_of(error)) from None
         return True
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if self._committed is not None:
-            self._committed.holder = 0
-        fcntl.flock(self.fd, fcntl.LOCK_UN)
-        told, self._told = self._told, []
-        for text in told:
-            self.tell(text)
-        if isinstance(error, OSError):
-            raise TranscriptError(self.path, reason_of(error)) from None
-
-    def append(self, records: bytes) -> int:
-        """Append whole records, all or none of them; the offset at which the first one is.
-
-        Raises TranscriptError if they are not there.
-        """
-        with self:
-            return self.write(records)
-
-    def append_now(self, make: Callable[[bytes], bytes]) -> int:
-        """The same with the records that `make` makes of their stamp, taken under the lock."""
-        with self:
-            return self.write(make(self.stamp()))
-
-    def stamp(self) -> bytes:
-        """The stamp of what is written now, under the lock: never before the last record's.
-
-        So the clock can be set back, and writers can overtake each other, as they like.
-        """
-        last = self._committed.stamped if self._committed else self._last_stamp_of_file()
-        return max(record.stamp(), last)
-
-    def write(self, records: bytes) -> int:
-        """The same under the lock, which the caller holds. Raises OSError."""
-        end = self._mended_end()
-        if self._committed is None:
-            self._write(records, end)
-            self._left = end + len(records), tail.stamp_of_last(records)
-            return end
-        # Others may write, or cut, just before we do: it has to stand where we say that it does.
-        for _ in range(_TRIES):
-            self._committed.announced = end + len(records)
-            self._write(records, end)
-            at = os.lseek(self.fd, 0, os.SEEK_CUR) - len(records)
-            if at == end:
-                break
-            os.ftruncate(self.fd, at)
-            end = self._mended_end()
-        else:
-            raise OSError(errno.EBUSY, "others write to it all the time")
-        self._committed.stamped = max(self._committed.stamped, tail.stamp_of_last(records))
-        self._committed.watermark = end + len(records)
-        return end
-
-    def _write(self, records: bytes, end: int) -> None:
-        try:
-            written = os.write(self.fd, records)
-            while written < len(records):  # the disk filled up, or a signal came: ask again why
-                written += os.write(self.fd, records[written:])
-            if self._synced:
-                os.fdatasync(self.fd)
-        except OSError:
-            if self._regular:
-                os.ftruncate(self.fd, end)
-            raise
-
-    def back(self, count: int, end: int) -> int:
-        """The offset of the last `count` records before `end`, or of the first there is."""
-        start = end
-        while count > 0 and start > self.first:
-            before = max(self.first, start - _LOOK_BACK)
-            block = os.pread(self.fd, start - before, before)
-            at = len(block) - (start == end)  # the last newline ends the last record
-            while count > 0 and (at := block.rfind(b"\n", 0, at)) >= 0:
-                count -= 1
-            start = before + at + 1 if count == 0 else before
-        return start
-
-    def read(self, start: int, end: int, limit: int) -> bytes:
-        """Whole records from `start` to `end`, of which the last ones within `limit` bytes."""
-        if end - start > limit:
-            data = os.pread(self.fd, limit, end - limit)
-            return data[data.find(b"\n") + 1 :]
-        return os.pread(self.fd, end - start, start)
-
-    def is_start(self, offset: int) -> bool:
-        """Whether a record can start there: at the beginning, or right after a newline."""
-        if offset == 0:
-            return os.pread(self.fd, 1, 0) not in HOLES
-        before = os.pread(self.fd, 2, offset - 1)
-        return before.startswith(b"\n") and before[1:] != b"\0"  # not in a hole
-
-    def close(self) -> None:
-        os.close(self.fd)
 
     def _prove(self) -> None:
         """Write a byte and take it back, under the lock: is there space, is it allowed?
@@ -320,36 +156,27 @@ class Transcript:
         The byte is the first of every record, so that it is cut back by the next appender if this
         process is killed just now; nobody reads it, because readers take whole lines only.
         """
-        with self:
-            end = self._mended_end()
+        with self._locked():
+            end = self._end()
             os.write(self.fd, b"2")
             if self._regular:
                 os.ftruncate(self.fd, end)
 
-    def _last_stamp_of_file(self) -> bytes:
-        end = self._mended_end()
-        where, stamp = self._left
-        return stamp if where == end else self._last_stamp(end)
-
-    def _last_stamp(self, end: int) -> bytes:
-        return tail.last_stamp(self.fd, end) if self._regular else tail.NO_STAMP
-
-    def _mended_end(self) -> int:
-        """Where to append, once a dead writer's torn tail is gone. Call it under the lock."""
+    def _end(self) -> int:
+        """Where to append, once a dead writer's torn tail is gone."""
         if not self._regular:
             return 0
         end = os.lseek(self.fd, 0, os.SEEK_END)
-        if self._committed is not None:
-            if end != self._committed.watermark:
-                size = end
-                end, told = mending.restore(self.fd, self.path, size, self._committed)
-                self.mended += max(0, size - end)
-                self._told += [told] if told else []
-            return end
         whole = tail.without_torn(self.fd, end)
         self.mended += max(0, end - whole)
         return whole
 
-
-def _nobody(_text: str) -> None:
-    """Nobody is told."""
+    def _write(self, records: bytes, end: int) -> None:
+        try:
+            written = os.write(self.fd, records)
+            while written < len(records):  # the disk filled up, or a signal came: ask again why
+                written += os.write(self.fd, records[written:])
+        except OSError:
+            if self._regular:
+                os.ftruncate(self.fd, end)
+            raise

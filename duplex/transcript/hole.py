@@ -1,7 +1,8 @@
 """The hole with which a transcript may begin: what stood before its first record is gone.
 
 It reads as NULs and takes no room on the disk, and its last byte is a newline; or events fill it
-(mending.py). Why there is one: store/replicator.py. Reads by a descriptor; writes nothing.
+(mending.py). There is one in a file that was cut while its room ran, and in copies that version
+0.1.0 began in a store. Reads by a descriptor; writes nothing.
 """
 
 from __future__ import annotations

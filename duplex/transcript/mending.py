@@ -6,12 +6,11 @@ but records of safe text, and what was somewhere stays there, for clients come b
 - Before a room runs: lines that are no records (somebody else's, NULs after a power cut, garbage)
   are overwritten by events of the same length; of a record, what is not safe (a CR, escapes) is
   overwritten by `?`.
-- While it runs: what stands beyond the watermark is a dead writer's, or somebody else's. A dead
-  writer has announced what it was to write, so that is kept if it is whole; the rest is cut off.
-- A file that has become shorter is filled up again, by events and a hole (store/replicator.py).
+- While it runs: what stands beyond its end is somebody else's, and is cut off.
+- A file that has become shorter is filled up again, by events and a hole (hole.py).
 
 Somebody else's bytes are kept beside the transcript, in FILE.foreign. Functions on a descriptor,
-under the transcript's lock; they know no process and no client.
+for who writes the transcript; they know no process and no client.
 """
 
 from __future__ import annotations
@@ -27,8 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import RawIOBase
-
-    from duplex.transcript.committed import Committed
 
 KEPT = 1 << 20  # bytes of somebody else's that are kept at a time
 SPARSE = 1 << 20  # bytes of a gap that are rather a hole
@@ -200,33 +197,6 @@ def _lines(chunk: bytes) -> list[bytes]:
 
 
 # While a room runs:
-
-
-def restore(fd: int, path: str, size: int, committed: Committed) -> tuple[int, str]:
-    """Where to append to a file whose size is not the watermark, and what to tell, if anything.
-
-    Raises OSError.
-    """
-    mark = committed.watermark
-    if size < mark:
-        fill(fd, size, mark, committed.lowest(), committed.stamped)
-        committed.first = mark
-        told = f"{path} was cut to {size} bytes: what stood there is gone, the room goes on"
-        return mark, f"{told} at offset {mark}"
-    # A writer that died has left the whole of what it announced, or the beginning.
-    whole = committed.announced
-    if mark < whole <= size and os.pread(fd, 1, whole - 1) == b"\n":
-        last = os.pread(fd, whole - mark, mark).rstrip(b"\n").rfind(b"\n") + 1
-        stamp = os.pread(fd, record.STAMP_LENGTH, mark + last)
-        committed.stamped = max(committed.stamped, stamp)
-        committed.watermark = mark = whole
-    begun = mark < size < whole and record.could_be_torn(
-        os.pread(fd, min(record.STAMP_LENGTH, size - mark), mark)
-    )
-    if not begun:
-        return mark, cut_foreign(fd, path, mark)
-    os.ftruncate(fd, mark)
-    return mark, ""
 
 
 def cut_foreign(fd: int, path: str, length: int) -> str:

@@ -3,7 +3,7 @@
 Beside the file itself, where the transcript's name is a symbolic link: so that whoever opens it by
 another name sees that a room keeps it.
 
-The host opens it once, before its first fork. Knows nothing of what is signed with it.
+The server opens it once, before its first fork. Knows nothing of what is signed with it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,13 @@ def _is_secret(path: str) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_size >= _SIZE
 
 
-def open_secret(transcript: str) -> tuple[bytes, int]:
-    """The secret of the transcript at that path, made if missing, and the locked descriptor.
+def read_secret(fd: int) -> bytes:
+    """What stands there; only in the process that signs. Raises OSError."""
+    return os.pread(fd, _SIZE, 0)
+
+
+def open_secret(transcript: str) -> int:
+    """The locked descriptor of the secret of the transcript at that path, made if missing.
 
     Raises DuplexError if it cannot be used, or another room uses the transcript.
     """
@@ -52,11 +57,9 @@ def open_secret(transcript: str) -> tuple[bytes, int]:
             raise DuplexError(
                 f"cannot keep {transcript}: another room keeps it; --log names another file"
             ) from None
-        secret = os.pread(fd, _SIZE, 0)
-        if len(secret) < _SIZE:
-            secret = known or os.urandom(_SIZE)
-            os.pwrite(fd, secret, 0)
+        if os.fstat(fd).st_size < _SIZE:
+            os.pwrite(fd, known or os.urandom(_SIZE), 0)
             os.fsync(fd)
     except OSError as error:
         raise DuplexError(f"cannot use {path}: {reason_of(error)}") from None
-    return secret, fd
+    return fd

@@ -40,7 +40,7 @@ class Segments(Reader):
 
     def __init__(self, path: str, fd: int, key: int, rotate: Rotation, retain: Retention) -> None:
         super().__init__(path, fd)
-        self.key, self.secret = key, b""  # the descriptor of FILE.key, and what it is there for
+        self.key = key  # the descriptor of FILE.key (secret.py)
         self.tell: Callable[[str], None] = say_status
         self.opened: Callable[[int], None] = lambda _fd: None
         self.lowest: Callable[[], int] = lambda: self.end
@@ -66,9 +66,9 @@ class Segments(Reader):
         DuplexError: a TranscriptError, NotYours.
         """
         transcript = keeping.for_room(path, adopt)
-        secret, key = open_secret(path)
+        key = open_secret(path)
         self = cls(path, transcript.fd, key, rotate, retain)
-        self.secret, found = secret, transcript.found
+        found = transcript.found
         if transcript.mended:
             self.tell(f"{path}: {transcript.mended} bytes of a torn record were cut back")
         try:

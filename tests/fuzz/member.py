@@ -11,6 +11,8 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from duplex.room.mailbox import Mailbox
+
 from duplex.channel import protection
 from duplex.cli import room as options
 from duplex.client.follower import RECORD_LIMIT
@@ -19,7 +21,6 @@ from duplex.protocol import commands
 from duplex.protocol.nick import HOST, NickError, free_nick, prepare_nick, same_nick
 from duplex.room import join, page, room
 from duplex.room.files import Files
-from duplex.room.mailbox import Mailbox
 from duplex.room.member import Member
 from duplex.system.address import banned_as
 from duplex.transcript import record

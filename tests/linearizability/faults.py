@@ -17,11 +17,12 @@ from .rooms import Host, Joined, Rooms
 
 # How likely each is, against the others.
 WEIGHTS = {
-    "kill-helper": 3,  # member, flusher, writer, mirror: whatever a host has forked
+    "kill-helper": 3,  # member, hub, flusher, writer, replicator: whatever a host has forked
     "kill-host": 1,
     "kill-store": 1,
     "kill-half": 0.4,  # the parent or the child of a client: it ends
     "stop-helper": 3,
+    "replace-helper": 0.7,  # hub, writer, replicator: it stands still until the server has another
     "stop-host": 2,
     "stop-store": 1,
     "stop-half": 5,
@@ -32,6 +33,7 @@ WEIGHTS = {
     "hold": 3,
     "refuse": 1,
 }
+REPLACED = 3.0  # s: a helper that stands still for 2 s is killed, and followed
 HALVES = 3  # clients that may be killed in a run
 
 
@@ -96,8 +98,8 @@ class Faults:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
-    def _stop(self, name: str, *pids: int) -> None:
-        seconds = self._while()
+    def _stop(self, name: str, *pids: int, seconds: float = 0.0) -> None:
+        seconds = seconds or self._while()
         self._tell(f"stopped for {seconds:.2f} s: {name} ({', '.join(map(str, pids))})")
         for pid in pids:
             self._signal(pid, signal.SIGSTOP)
@@ -129,6 +131,15 @@ class Faults:
     def _stop_helper(self, _clients: list[Joined]) -> None:
         if found := self._helper():
             self._stop(*found)
+
+    def _replace_helper(self, _clients: list[Joined]) -> None:
+        if host := self._host():
+            helpers = host.helpers()
+            roles = [role for role in ("hub", "writer", "replicator") if role in helpers]
+            if roles:
+                role = self._rng.choice(roles)
+                name = f"{role} of {host.directory.name}"
+                self._stop(name, *helpers[role], seconds=REPLACED)
 
     def _kill_host(self, _clients: list[Joined]) -> None:
         if host := self._host():

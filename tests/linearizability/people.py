@@ -19,6 +19,7 @@ _BACK = re.compile(r"(\S+) is back \((.*):\d+\)")
 _RENAMED = re.compile(r"(\S+) is now (\S+)")
 _GUEST = re.compile(rb"\S+ \* guest-\d+ is now ")  # who was late to say what it is called
 _GONE = re.compile(r"(\S+) (?:left|was dropped|was kicked by)\b.*")
+_ALL_GONE = re.compile(r"everybody was dropped \(the room's hub .*\)")  # they may come back
 _CLOSED = re.compile(r"the room closed.*")
 _LETTER = re.compile(r"-(\S+)- (.*)")
 
@@ -28,7 +29,7 @@ class Person:
 
     def __init__(self, client: str) -> None:
         self.client = client
-        self.is_gone = False  # with the room that was killed; it may come back
+        self.is_gone = False  # with the room, or its hub, that was killed; it may come back
 
 
 class People:
@@ -49,8 +50,7 @@ class People:
         for self._at, record in enumerate(records(transcript)):
             while restarts and restarts[0] <= offset:
                 restarts.pop(0)
-                for person, _ in self._holders.values():
-                    person.is_gone = True
+                self._all_are_gone()
             offset += len(record)
             self._record = record
             if match := RECORD.fullmatch(record):
@@ -89,12 +89,18 @@ class People:
         self.holds.append((nick, person, since, self._at))
         return person
 
+    def _all_are_gone(self) -> None:
+        for person, _ in self._holders.values():
+            person.is_gone = True
+
     def _here(self, nick: str) -> Person | None:
         held = self._holders.get(nick)
         return held[0] if held and not held[0].is_gone else None
 
     def _on_event(self, text: str) -> None:
-        if match := _ENTERED.fullmatch(text):
+        if _ALL_GONE.fullmatch(text):
+            self._all_are_gone()
+        elif match := _ENTERED.fullmatch(text):
             if self._here(match[1]):
                 self._fault("somebody has that nick")
             self._hold(match[1], Person(self._addresses.get(match[2], "")))

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from protected_support import CODE, Kind, environment
-from support import DUPLEX, ROOM, accepts, children, free_port
+from support import DUPLEX, ROOM, accepts, children, free_port, open_by
 
 from .evidence import Client, Line
 from .links import Link, Network
@@ -76,15 +76,14 @@ class Host:
 
 
 def _role(pid: int) -> str:
-    names = []
-    with suppress(OSError):
-        names = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
-    if any(name.endswith(".store") for name in names):
-        return "mirror"
+    names = open_by(pid)
+    for role in ("writer", "replicator"):
+        if any(name.startswith(f"duplex-{role}-") for name in names):
+            return role
     sockets = any(name.startswith("socket:") for name in names)
     if any(name.endswith("room.log") for name in names):
-        return "member" if sockets else "flusher"
-    return "writer" if sockets else "child"
+        return "hub" if sockets else "flusher"
+    return "member" if sockets else "child"
 
 
 class Rooms:

@@ -314,6 +314,15 @@ def test_after_a_restart_all_may_come_back_or_not() -> None:
     assert "c0 has that nick" not in str([f for f in judge(evidence) if "back" in f.text])
 
 
+def test_after_another_hub_all_may_come_back_or_not() -> None:
+    evidence = well()
+    dropped = "* everybody was dropped (the room's hub was killed by SIGKILL)\n"
+    was = "* ann was dropped (connection lost)\n"
+    doctor_all(evidence, lambda text: text.replace(was, dropped))
+    assert [f for f in judge(evidence) if "rob" not in f.text] == []
+    assert "nobody has that nick" in str(judge(evidence))  # rob speaks, and is not back
+
+
 @pytest.mark.parametrize(
     ("reader", "line", "is_fault"),
     [

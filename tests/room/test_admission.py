@@ -6,39 +6,41 @@ import random
 
 import pytest
 
-from duplex.room.gate import BURST, Gate, source_of
-from duplex.room.page import COMING, FREE, HERE, SHAKING, Page
+from duplex.room.gate import BURST, Gate
 from duplex.room.startups import Startups
+from duplex.system.address import source_of
 
 ANN, BOB = "192.0.2.1", "198.51.100.7"
-SEATS = 200
+MEMBERS = 200
 
 
 class Room:
     """The gate of a room whose members do as they are told."""
 
     def __init__(
-        self, *, members: int = SEATS, per_address: int = 0, startups: Startups | None = None
+        self, *, members: int = MEMBERS, per_address: int = 0, startups: Startups | None = None
     ) -> None:
-        self.page = Page.make(SEATS)
-        self.gate = Gate(self.page, members, per_address, startups)
-        self.free = list(range(SEATS))
+        self.gate = Gate(members, per_address, startups)
+        self._come = 0
 
-    def comes(self, ip: str, state: int = SHAKING) -> int:
-        """Somebody who is let in; the seat."""
+    def comes(self, ip: str) -> int:
+        """Somebody who is let in; the number of its member."""
         assert self.gate.reason_to_refuse(ip) == ""
-        return self.let_in(ip, state)
+        return self.let_in(ip)
 
-    def let_in(self, ip: str, state: int = SHAKING) -> int:
-        index = self.free.pop()
-        self.page.seat(index).state = state
-        self.gate.come(ip, index)
-        return index
+    def let_in(self, ip: str) -> int:
+        self._come += 1
+        self.gate.come(ip, self._come)
+        return self._come
 
-    def goes(self, ip: str, index: int) -> None:
-        self.gate.gone(ip, index)
-        self.page.seat(index).clear()
-        self.free.append(index)
+    def enters(self, ip: str) -> int:
+        """One whose handshake is over."""
+        number = self.comes(ip)
+        self.gate.seated(number)
+        return number
+
+    def goes(self, ip: str, number: int) -> None:
+        self.gate.gone(ip, number)
 
 
 @pytest.mark.parametrize(
@@ -60,16 +62,16 @@ def test_what_counts_as_one_source(ip: str, source: str) -> None:
 def test_a_full_room_is_full_until_somebody_goes() -> None:
     room = Room(members=2)
     room.comes(ANN)
-    index = room.comes(BOB)
+    number = room.comes(BOB)
     assert room.gate.reason_to_refuse(BOB) == "the room is full: 2 are here (--max-members)"
-    room.goes(BOB, index)
+    room.goes(BOB, number)
     assert room.gate.reason_to_refuse(BOB) == ""
 
 
 def test_a_source_is_limited_and_an_ipv6_network_is_one() -> None:
     room = Room(per_address=2)
     for last in (1, 2):
-        room.comes(f"2001:db8::{last}", HERE)
+        room.enters(f"2001:db8::{last}")
     assert "2 are here from your address" in room.gate.reason_to_refuse("2001:db8::3")
     assert room.gate.reason_to_refuse("2001:db8:0:1::3") == ""
     assert room.gate.reason_to_refuse(ANN) == ""
@@ -78,7 +80,7 @@ def test_a_source_is_limited_and_an_ipv6_network_is_one() -> None:
 def test_a_source_that_comes_and_goes_without_end_is_refused_and_nobody_else() -> None:
     room = Room(per_address=4)
     for _ in range(BURST * 4):
-        room.goes(ANN, room.comes(ANN, COMING))
+        room.goes(ANN, room.comes(ANN))
     why = "your address comes too often: wait a few seconds (--max-per-address)"
     assert room.gate.reason_to_refuse(ANN) == why
     assert room.gate.reason_to_refuse(BOB) == ""
@@ -87,7 +89,7 @@ def test_a_source_that_comes_and_goes_without_end_is_refused_and_nobody_else() -
 def test_where_addresses_have_no_limit_they_may_come_as_often_as_they_like() -> None:
     room = Room(per_address=0)
     for _ in range(5000):
-        room.goes(ANN, room.comes(ANN, COMING))
+        room.goes(ANN, room.comes(ANN))
 
 
 def test_who_is_banned_is_told_only_that() -> None:
@@ -117,19 +119,19 @@ def test_a_ban_finds_whom_it_means(ban: str, ip: str) -> None:
 def test_without_handshakes_none_are_unfinished() -> None:
     room = Room()
     for _ in range(100):
-        room.comes(ANN, FREE)
+        room.comes(ANN)
 
 
 def test_a_source_has_a_quarter_of_the_unfinished() -> None:
     room = Room(startups=Startups(32, random.Random(1)))
-    indexes = [room.comes(ANN, state) for state in [SHAKING, FREE] * 4]
+    numbers = [room.comes(ANN) for _ in range(8)]
     why = room.gate.reason_to_refuse(ANN)
     assert why == "too many are on their way in: try again in a moment"
     room.comes(BOB)
-    # One is through, another has given up, a third has come so far that it is told who is here.
-    room.page.seat(indexes[0]).state = HERE
-    room.goes(ANN, indexes[1])
-    room.page.seat(indexes[2]).state = COMING
+    # One is through, another has given up, a third is through, too.
+    room.gate.seated(numbers[0])
+    room.goes(ANN, numbers[1])
+    room.gate.seated(numbers[2])
     for _ in range(3):
         room.comes(ANN)
     assert room.gate.reason_to_refuse(ANN) == why
@@ -140,9 +142,9 @@ def test_whose_handshake_is_over_counts_no_more_whatever_becomes_of_it() -> None
     for _ in range(50):
         first, second = room.comes(ANN), room.comes(ANN)
         assert room.gate.reason_to_refuse(ANN)
-        for index in (first, second):
-            room.page.seat(index).state = HERE
-        room.comes(BOB, HERE)
+        for number in (first, second):
+            room.gate.seated(number)
+        room.enters(BOB)
 
 
 def test_a_flood_of_many_sources_is_dropped_at_random_and_leaves_nothing(
@@ -187,11 +189,11 @@ def test_who_has_erred_tries_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(room.gate._guesses, "_clock", lambda: clock[0])
     room.gate.wrong_code(BOB)
     clock[0] += 2
-    index = room.comes(BOB)
+    number = room.comes(BOB)
     assert room.gate.reason_to_refuse(BOB) == (
         "wrong codes came from your address: one connection at a time"
     )
-    room.page.seat(index).state = HERE
+    room.gate.seated(number)
     room.comes(BOB)
 
 

@@ -14,9 +14,9 @@ OpenRoom = Callable[..., Room]
 # A room whose every member ends as one does whose client gave a wrong code.
 ONLY_WRONG_CODES = """\
 from duplex.cli.main import main
-from duplex.room import member
+from duplex.room import life
 from duplex.system import process
-member.Member.run = lambda self: process.EXIT_WRONG_CODE
+life.Life.run = lambda self, become: process.EXIT_WRONG_CODE
 main()
 """
 

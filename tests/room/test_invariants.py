@@ -6,18 +6,36 @@ import contextlib
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from client_support import log_of, start_room
+from client_support import log_of
 from crowd import CHUNK, LIVE, WINDOW, Crowd, Joined, reset
-from room_support import held, signs
-from support import DEADLINE, Duo, Program, children, connected, until
+from room_support import seats_at, signs
+from support import (
+    DEADLINE,
+    ROOM,
+    Duo,
+    Program,
+    connected,
+    hub_of,
+    members_of,
+    opened,
+    port_of,
+    until,
+)
 
 JOINED, PLAIN = 42, 8
+# A room whose hub is followed by another at once however often it is killed.
+KILLED_AT_WILL = """\
+from duplex.cli.main import main
+from duplex.room import helpers
+helpers.SOON = 0.0
+raise SystemExit(main())
+"""
 
 
 class Watch:
@@ -29,8 +47,7 @@ class Watch:
         self._name = name
         with connected(crowd.port) as first:  # so that the host has all that it opens only once
             until(lambda: first.recv(CHUNK))
-        until(lambda: len(children(host.pid)) == 1)  # the flusher
-        self.flusher = children(host.pid)[0]
+        until(lambda: not members_of(host.pid))
         self._before = self._now()
 
     def check(self) -> None:
@@ -39,16 +56,13 @@ class Watch:
         while (now := self._now()) != self._before and time.monotonic() < deadline:
             time.sleep(0.01)
         assert now == self._before
-        until(lambda: self._crowd.page.here == self._crowd.page.members == 0)
-        assert self._crowd.page.taken() == []
+        assert seats_at(self._crowd.port) == []
 
-    def _now(self) -> tuple[list[int], list[str], int, list[str]]:
-        fds = []
-        for entry in os.scandir(f"/proc/{self._host.pid}/fd"):
-            with suppress(FileNotFoundError):  # a client's, just being closed
-                fds.append(os.readlink(entry.path).split(":")[0])
-        nicks = held(self._crowd.page)
-        return children(self._host.pid), sorted(fds), nicks, processes(self._name)
+    def _now(self) -> list[list[str]]:
+        """What the host and its hub have open, and how many processes there are."""
+        pids = [self._host.pid, hub_of(self._host.pid)]
+        fds = [sorted(name.split(":")[0] for name in opened(pid)) for pid in pids]
+        return [*fds, ["a process"] * len(processes(self._name))]
 
 
 def processes(word: str) -> list[str]:
@@ -66,7 +80,9 @@ def processes(word: str) -> list[str]:
 def crowded_room(duo: Duo, rng: random.Random, *args: str) -> Iterator[tuple[Crowd, Watch]]:
     """A room, and at the end the proof that nothing is left of its clients, nor then of it."""
     name = f"crowd-{os.getpid()}-{id(duo)}"
-    host, port = start_room(duo, "--name", name, "--max-per-address", "0", *args)
+    options = ["0", "--plain", "--rate", "0", "--name", name, "--max-per-address", "0", *args]
+    host = duo.start([sys.executable, "-c", KILLED_AT_WILL, *ROOM[3:], *options], "room")
+    port = port_of(host)
     crowd = Crowd(host, port, log_of(host), rng)
     watch = Watch(host, crowd, name)
     yield crowd, watch
@@ -114,6 +130,26 @@ def test_members_killed_while_they_record_tear_and_lose_nothing(
         crowd.check()
 
 
+@pytest.mark.parametrize(
+    ("lines", "kills", "seconds"),
+    [
+        pytest.param(3_000, 8, 50),
+        pytest.param(100_000, 300, 1_500, marks=(pytest.mark.long, pytest.mark.timeout(1_600))),
+    ],
+)
+def test_hubs_killed_while_they_record_and_send_tear_lose_and_double_nothing(
+    duo: Duo, rng: random.Random, lines: int, kills: int, seconds: float
+) -> None:
+    with crowded_room(duo, rng, "--max-lag", str(1 << 40)) as (crowd, _):
+        crowd.longer = 40
+        crowd.come(20, 4)
+        crowd.talk(lines, kills, seconds, crowd.kill_the_hub)
+        crowd.check()
+        assert crowd.hubs == 1 + kills
+        until(lambda: crowd.host.err.count("the hub was killed by SIGKILL; there is") == kills)
+        assert crowd.log.read_bytes().count(b"Z * everybody was dropped (the room's hub") == kills
+
+
 def test_who_reads_again_has_all_that_was_missed_at_once(duo: Duo, rng: random.Random) -> None:
     """The socket's buffers are filled many times over, and no ring comes to help."""
     with crowded_room(duo, rng) as (crowd, _):
@@ -158,7 +194,7 @@ def test_who_came_and_left_leaves_nothing_behind_in_the_host(
                 came = crowd.joined.copy()
                 crowd.until(lambda: not crowd.joined)
                 crowd.joined = came
-                for pid in set(crowd.members()) - {watch.flusher}:
+                for pid in members_of(crowd.host.pid):
                     crowd.kill(pid)
             for client in crowd.joined:
                 kind = rng.randrange(4)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from room_support import Room, within
-from support import ROOM, Program, records, said, until
+from support import ROOM, Program, members_of, records, said, until
 
-from duplex.room.join import VAIN_LIMIT
+from duplex.room.arrival import VAIN_LIMIT
 
 OpenRoom = Callable[..., Room]
 
@@ -82,6 +82,7 @@ def test_a_full_room_says_so_in_one_line_and_has_room_again(open_room: OpenRoom)
     bob.say("/quit")
     bob.reads_to_the_end()
     room.recorded("bob left")
+    until(lambda: len(members_of(room.host.pid)) == 1)
     room.client().sees("* guest-3 entered the room")
     assert room.events()[-2:] == ["bob left", "guest-3 entered the room"]
     ann.sees("guest-3")

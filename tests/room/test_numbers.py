@@ -13,7 +13,7 @@ from proxy import Proxy
 from room_support import Client, Room
 from support import DUPLEX, Duo, until
 
-from duplex.room.delivery import SAID_EVERY
+from duplex.room.client import SAID_EVERY
 
 OpenRoom = Callable[..., Room]
 
@@ -87,7 +87,7 @@ def test_lines_that_are_not_recorded_are_told_one_by_one(room: Room) -> None:
     ann = joins(room, "one")
     ann.sees("<ann> one")
     size = room.log.stat().st_size
-    resource.prlimit(room.seat("ann").pid, resource.RLIMIT_FSIZE, (size, size))
+    resource.prlimit(room.hub, resource.RLIMIT_FSIZE, (size, size))
     ann.say("two", "three", "/nick bob", "/who")
     ann.sees("! [7]")
     why = "not recorded: File too large"
@@ -160,7 +160,7 @@ def test_what_was_refused_is_told_though_its_like_was_recorded(duo: Duo, room: R
     """Two lines with the same text: the first finds no place on the disk, the second does."""
     ann = join(duo, room.port, "ann")
     until(lambda: b"ann entered" in ann.out)
-    (pid,) = [seat.pid for seat in room.seats()]
+    pid = room.hub
     size = room.log.stat().st_size
     hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))

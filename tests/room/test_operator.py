@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from room_support import Client, Client6, Room
-from support import Duo, children, events, needs_ipv6, records, room_log, until
+from support import Duo, events, members_of, needs_ipv6, records, room_log, until
 from tmux import Tmux
 
 
@@ -215,7 +215,7 @@ def test_without_a_terminal_the_room_logs_a_line_for_each(duo: Duo) -> None:
     bob.reads_to_the_end()
     ann.sees("* bob left")
     ann.reset()
-    until(lambda: len(children(room.host.pid)) == 1)
+    until(lambda: not members_of(room.host.pid))
     until(lambda: "ann was dropped" in room.host.err)
     lines = room.host.err.splitlines()
     assert lines[0].startswith(f"listening on 127.0.0.1:{room.port}, this machine only (--host ")

@@ -49,9 +49,8 @@ STRANGE = {
 def mended(path: Path) -> str:
     """What is told when a room begins to keep the file."""
     transcript = Transcript.open(str(path))
-    with transcript:
-        first = first_record(transcript.fd)
-        told = mending.mend(transcript.fd, transcript.path, first, transcript.end())
+    first, size = first_record(transcript.fd), path.stat().st_size
+    told = mending.mend(transcript.fd, transcript.path, first, size)
     transcript.close()
     return told
 
@@ -208,17 +207,27 @@ def test_somebody_who_writes_all_the_time_disturbs_nobody(room: Room) -> None:
 # What becomes of the file
 
 
-def test_a_transcript_that_is_renamed_gets_its_name_back(room: Room) -> None:
+def test_one_that_is_moved_ends_there_and_another_begins(duo: Duo, room: Room) -> None:
+    """As logrotate does it. Clients, and the next hub, go on across both."""
     ann, bob = room.enter("ann", "bob")
-    moved = room.log.with_name("moved.log")
+    client = join(duo, room.port, "eve")
+    moved = room.log.with_name("client_input.log.1")
     room.log.rename(moved)
     ann.say("while it is away")
     bob.sees("while it is away")
-    until(lambda: "was renamed: it has this name, too, again" in room.host.err)
+    until(lambda: "was moved: it ends at offset" in room.host.err)
     ann.say("later")
     bob.sees("later")
-    assert room.log.samefile(moved)
-    assert b"while it is away" in room.log.read_bytes()
+    whole = moved.read_bytes()
+    assert f"ends at offset {len(whole)}, and a new one begins" in room.host.err
+    assert whole.endswith(b"<ann> while it is away\n")
+    assert room.log.read_bytes().endswith(b"<ann> later\n")
+    os.kill(room.hub, 9)
+    until(lambda: "connected again" in client.err)
+    client.type("here again\n")
+    client.end_input()
+    assert client.status() == 0
+    assert heard_by(client).read_bytes() in whole + room.log.read_bytes()
     room.is_well()
 
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import random
-
 import pytest
 
-import duplex.room.rates
 from duplex.room import rate
-from duplex.room.rate import CROWD, Rate
-from duplex.room.rates import Rates
+from duplex.room.rate import CROWD, Rate, Rates
 
 
 class Clock:
@@ -77,8 +72,7 @@ def fill(limit: Rate, clock: Clock, seconds: float) -> int:
 
 
 @pytest.fixture
-def rates(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Rates:
-    monkeypatch.setattr(duplex.room.rates, "time", clock)
+def rates(clock: Clock) -> Rates:
     return Rates(10)
 
 
@@ -150,27 +144,22 @@ def test_a_debt_is_waited_for(rates: Rates, clock: Clock) -> None:
 # The table
 
 
-def test_other_processes_see_what_was_noted() -> None:
+def test_it_does_not_grow_and_forgets_who_was_charged_longest_ago() -> None:
     rates = Rates(10)
-    name = rates.name("nick", "ann")
-    pid = os.fork()
-    if pid == 0:
-        rates.note(name, 1e12)
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert rates.full_at(name) == 1e12
-    assert rates.full_at(rates.name("address", "ann")) == 0
-
-
-def test_it_does_not_grow_and_those_who_are_furthest_from_it_are_remembered(
-    rates: Rates, clock: Clock, rng: random.Random
-) -> None:
-    """Of those that fall on the same places who is free again soonest makes way."""
-    late = [rates.name("nick", f"late{number}") for number in range(100)]
-    for name in late:
-        rates.note(name, clock.now + 1000)
     for number in range(20_000):
-        rates.note(rates.name("nick", f"n{number}"), clock.now + rng.random())
-    assert [rates.full_at(name) for name in late] == [clock.now + 1000] * 100
-    known = sum(rates.full_at(rates.name("nick", f"n{n}")) > 0 for n in range(20_000))
-    assert 1000 < known <= 4096
+        rates.note(("nick", f"n{number}"), 1e12)
+        rates.note(("nick", "ann"), 1e12 + number)  # again and again
+    assert rates.full_at(("nick", "ann")) == 1e12 + 19_999
+    assert rates.full_at(("address", "ann")) == 0
+    known = [n for n in range(20_000) if rates.full_at(("nick", f"n{n}"))]
+    assert known == list(range(20_000 - len(known), 20_000))
+    assert 1000 < len(known) <= 4096
+
+
+def test_a_full_house_is_remembered_as_a_whole() -> None:
+    """Each by its nick and by its address, and those who have just left."""
+    rates = Rates(5_000)
+    names = [(kind, str(n)) for n in range(10_000) for kind in ("nick", "address", "crowd")]
+    for name in names:
+        rates.note(name, 1e12)
+    assert all(rates.full_at(name) == 1e12 for name in names)

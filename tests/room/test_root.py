@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from room_support import Client
-from support import DUPLEX, Program, Terminal, children, needs, port_of, room_log, until
+from support import DUPLEX, Program, Terminal, children, hub_of, needs, port_of, room_log, until
 
 import duplex
 from duplex.system import ownership, privileges
@@ -107,7 +107,8 @@ def status(pid: int) -> str:
 
 
 def times_it_waited(host: Program) -> int:
-    return int(status(host.pid).partition("\nvoluntary_ctxt_switches:\t")[2].split()[0])
+    """Its hub."""
+    return int(status(hub_of(host.pid)).partition("\nvoluntary_ctxt_switches:\t")[2].split()[0])
 
 
 def test_it_goes_on_where_it_ended_and_who_was_there_comes_back(roots: Roots) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from client_support import members, start_room
-from support import DEADLINE, Duo, Program, children, until
+from support import DEADLINE, Duo, Program, members_of, until
 
 CHUNK = 1 << 18  # bytes a read
 LINES = 100  # that everybody gets
@@ -179,7 +179,7 @@ def open_room(duo: Duo, most: int) -> tuple[Program, Masses]:
 def all_leave(host: Program, masses: Masses) -> None:
     fds = len(os.listdir(f"/proc/{host.pid}/fd"))
     masses.leave()
-    until(lambda: len(children(host.pid)) == 1, 10 * DEADLINE)
+    until(lambda: not members_of(host.pid), 10 * DEADLINE)
     assert len(os.listdir(f"/proc/{host.pid}/fd")) == fds
 
 

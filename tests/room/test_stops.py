@@ -13,28 +13,11 @@ from pathlib import Path
 
 import pytest
 from room_support import Client, Room, within
-from support import ROOM, Duo, accepts, alive, children, free_port, records, until
+from support import ROOM, Duo, accepts, alive, flusher_of, free_port, records, until
 
-from duplex.transcript.file import LOCK_WAIT, Transcript
+from duplex.transcript.file import Transcript
 
 OpenRoom = Callable[..., Room]
-# A room whose members stand still when they have just appended a line that says so, with the
-# transcript's lock in their hands.
-STANDS_STILL = """\
-import os, signal
-from duplex.cli.main import main
-from duplex.transcript import file as transcript
-write = transcript.Transcript.write
-def write_and_stop(self, records):
-    end = write(self, records)
-    if b"> stop here" in records:
-        os.kill(os.getpid(), signal.SIGSTOP)
-    return end
-transcript.Transcript.write = write_and_stop
-raise SystemExit(main())
-"""
-
-
 # One that waits less for a lock than others, so that a test need not.
 IMPATIENT = """\
 from duplex.cli.main import main
@@ -46,27 +29,6 @@ IMPATIENTLY = [sys.executable, "-c", IMPATIENT]
 HELD = "another program holds its lock"
 
 
-@pytest.fixture
-def patched(open_room: OpenRoom, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Room]:
-    """A room with something else about it."""
-
-    def start(program: str) -> Room:
-        monkeypatch.setattr("room_support.ROOM", ROOM[4:])
-        return open_room(wrapper=[sys.executable, "-c", program, "room"])
-
-    return start
-
-
-@pytest.fixture
-def stopping(patched: Callable[[str], Room]) -> Room:
-    return patched(STANDS_STILL)
-
-
-@pytest.fixture
-def impatient(patched: Callable[[str], Room]) -> Room:
-    return patched(IMPATIENT)
-
-
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Another program holds the transcript's lock."""
@@ -75,62 +37,56 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def is_stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+def test_a_member_that_stands_still_holds_up_nobody_and_is_left_alone(room: Room) -> None:
+    ann, bob, eve = room.enter("ann", "bob", "eve")
+    pid = room.member_of(ann)
+    os.kill(pid, signal.SIGSTOP)
+    ann.say("when I go on")
+    for number in range(100):
+        bob.say(f"hello {number}")
+        within(2, lambda number=number: eve.sees(f"<bob> hello {number}"))
+    ann.sees("<bob> hello 99")  # the hub sends, not its member
+    os.kill(pid, signal.SIGCONT)
+    eve.sees("<ann> when I go on")
 
 
-def test_a_member_that_stands_still_with_the_transcript_in_its_hands_stops_nobody(
-    stopping: Room,
-) -> None:
-    ann, bob, eve = stopping.enter("ann", "bob", "eve")
-    pid = stopping.member_of(ann)
-    ann.say("stop here")
-    until(lambda: is_stopped(pid))
-    bob.say("hello")
-    within(LOCK_WAIT, lambda: eve.sees("<bob> hello"))
+def test_a_member_that_stands_still_is_killed_when_it_has_to_go(open_room: OpenRoom) -> None:
+    """Somebody comes back, and has the nick at once, although the earlier one does not move."""
+    room = open_room()
+    (bob,) = room.enter("bob")
+    ann = room.client()
+    ann.say("/join ann")
+    key, offset = ann.sees("! joined").split("key ")[1].split(", ")[:2]
+    pid = room.member_of(ann)
+    os.kill(pid, signal.SIGSTOP)
+    ann.say("of the earlier one")
+    again = room.client()
+    again.say(f"/resume ann {key} {offset.split()[1]}", "here again")
+    within(2, lambda: bob.sees("* ann is back"))
+    within(2, lambda: bob.sees("<ann> here again"))
+    ann.reads_to_the_end()
+    until(lambda: not alive(pid))
+    assert b"of the earlier one" not in room.log.read_bytes()
+
+
+def test_nothing_stands_behind_the_rooms_end(room: Room) -> None:
+    ann, bob = room.enter("ann", "bob")
+    pid = room.member_of(ann)
+    os.kill(pid, signal.SIGSTOP)
+    ann.say("one more thing", "/nick anna")
+    os.kill(room.host.pid, signal.SIGTERM)
+    within(8, lambda: bob.reads_to_the_end()[-1].endswith("* the room closed"))
+    assert within(8, room.host.status) < 8
+    assert ann.reads_to_the_end()[-1].endswith("* the room closed")
+    assert room.host.status() == 0
+    assert room.events()[-1] == "the room closed"
+    assert not any(nick == "ann" for nick, _ in records(room.log))
     assert not alive(pid)
-    eve.say("/quit")  # and the host can record that
-    stopping.recorded("ann was dropped (its process stood still)")
-    stopping.recorded("eve left")
-    assert [text for nick, text in records(stopping.log) if nick] == ["stop here", "hello"]
-    stopping.is_well()
-
-
-def test_a_room_ends_though_a_member_stands_still_with_the_transcript(stopping: Room) -> None:
-    ann, bob = stopping.enter("ann", "bob")
-    pid = stopping.member_of(ann)
-    ann.say("stop here")
-    until(lambda: is_stopped(pid))
-    os.kill(stopping.host.pid, signal.SIGTERM)
-    within(5, stopping.host.status)
-    assert stopping.host.status() == 0
-    assert bob.reads_to_the_end()[-1].endswith("* the room closed")
-    assert stopping.events()[-1] == "the room closed"
-
-
-# The same in a frozen cgroup (version 1), where a killed process ends when it is thawed.
-FROZEN = """\
-import os
-from duplex.cli.main import main
-from duplex.room import server
-from duplex.transcript import file as transcript
-server.CLOSING = server.CLOSING_LOCKED = server.KILLING = 0.5
-write = transcript.Transcript.write
-def write_and_freeze(self, records):
-    end = write(self, records)
-    if b"> stop here" in records:
-        for name, text in (("tasks", str(os.getpid())), ("freezer.state", "FROZEN")):
-            with open(f"{group}/{{name}}", "w") as file:
-                file.write(text)
-    return end
-transcript.Transcript.write = write_and_freeze
-transcript.LOCK_WAIT = 0.5
-raise SystemExit(main())
-"""
 
 
 @pytest.fixture
 def freezer() -> Iterator[Path]:
+    """A cgroup (version 1): who is frozen there and killed ends when it is thawed."""
     group = Path(f"/sys/fs/cgroup/freezer/duplex-test-{os.getpid()}")
     try:
         group.mkdir()
@@ -142,62 +98,70 @@ def freezer() -> Iterator[Path]:
     group.rmdir()
 
 
-def test_a_room_ends_though_a_frozen_member_has_its_transcript(
-    freezer: Path, patched: Callable[[str], Room]
-) -> None:
-    room = patched(FROZEN.format(group=freezer))
-    ann, bob = room.enter("ann", "bob")
-    ann.say("stop here")
+def test_a_frozen_member_holds_up_nobody_nor_the_end(room: Room, freezer: Path) -> None:
+    ann, bob, eve = room.enter("ann", "bob", "eve")
+    (freezer / "tasks").write_text(str(room.member_of(ann)))
+    (freezer / "freezer.state").write_text("FROZEN")
     until(lambda: "FROZEN" in (freezer / "freezer.state").read_text())
+    ann.say("hello?")
     bob.say("hello")
-    bob.sees(f"! not recorded: {HELD}")
+    within(2, lambda: eve.sees("<bob> hello"))
+    ann.sees("<bob> hello")
     os.kill(room.host.pid, signal.SIGTERM)
-    within(5, bob.reads_to_the_end)
-    within(5, room.host.status)
+    assert bob.reads_to_the_end()[-1].endswith("* the room closed")
+    within(10, room.host.status)
     assert room.host.status() == 0
 
 
-def test_a_member_that_stands_still_with_nothing_in_its_hands_is_left_alone(
-    impatient: Room,
-) -> None:
-    ann, bob, eve = impatient.enter("ann", "bob", "eve")
-    pid = impatient.member_of(ann)
-    os.kill(pid, signal.SIGSTOP)
-    bob.say("hello")
-    eve.sees("<bob> hello")
-    with locked(impatient.log):  # not by it
-        bob.say("who holds that?")
-        bob.sees(f"! not recorded: {HELD}")
-    os.kill(pid, signal.SIGCONT)
-    ann.sees("<bob> hello")
+def test_a_hub_that_stands_still_is_followed_by_another(room: Room) -> None:
+    ann, bob = room.enter("ann", "bob")
+    hub = room.hub
+    os.kill(hub, signal.SIGSTOP)
+    bob.say("to nobody")
+    within(10, bob.reads_to_the_end)
+    until(lambda: not alive(hub))
+    room.recorded("everybody was dropped (the room's hub stood still)")
+    until(lambda: "the hub stood still; there is another\n" in room.host.err)
+    ann.reads_to_the_end()
+    room.is_well()
 
 
-def test_a_lock_of_another_program_is_told_and_the_host_never_waits_for_it(impatient: Room) -> None:
-    ann, bob = impatient.enter("ann", "bob")
-    late = impatient.client()
-    with locked(impatient.log):
+def test_a_room_ends_in_good_order_though_its_hub_stands_still(room: Room) -> None:
+    ann, bob = room.enter("ann", "bob")
+    os.kill(room.hub, signal.SIGSTOP)
+    os.kill(room.host.pid, signal.SIGTERM)
+    for client in (ann, bob):
+        within(8, client.reads_to_the_end)
+    within(8, room.host.status)
+    assert room.host.status() == 0
+    assert room.events()[-1] == "the room closed"
+
+
+def test_a_room_whose_hub_is_killed_while_it_closes_records_its_end(room: Room) -> None:
+    (ann,) = room.enter("ann")
+    hub = room.hub
+    os.kill(hub, signal.SIGSTOP)  # so that it does not close it before
+    os.kill(room.host.pid, signal.SIGTERM)
+    os.kill(hub, signal.SIGKILL)
+    ann.reads_to_the_end()
+    within(8, room.host.status)
+    assert room.host.status() == 0
+    assert room.events()[-1] == "the room closed"
+
+
+# Locks
+
+
+def test_a_lock_of_another_program_is_waited_for_by_nobody(room: Room) -> None:
+    ann, bob = room.enter("ann", "bob")
+    with locked(room.log):
         ann.say("hello")
-        bob.reset()
-        until(lambda: len(children(impatient.host.pid)) == 3)  # his is reaped
-        impatient.client()  # newcomers are welcomed meanwhile
-        assert ann.sees("not recorded") == f"! not recorded: {HELD}"
-        assert f"{HELD}; come back later" in late.sees("cannot write")
-        until(lambda: HELD in impatient.host.err)
-    ann.sees("* bob was dropped (connection lost)")
-    ann.say("/nick anna")
-    ann.sees("! you are anna now")
-    impatient.is_well()
-
-
-def test_a_room_ends_though_another_program_holds_its_transcript(impatient: Room) -> None:
-    ann, bob = impatient.enter("ann", "bob")
-    with locked(impatient.log):
-        ann.say("hello")
-        os.kill(impatient.host.pid, signal.SIGTERM)
-        for client in (ann, bob):
-            within(8, client.reads_to_the_end)
-        assert impatient.host.status() == 0
-    assert HELD in impatient.host.err
+        within(2, lambda: bob.sees("<ann> hello"))
+        room.is_well()
+        os.kill(room.host.pid, signal.SIGTERM)
+        assert bob.reads_to_the_end()[-1].endswith("* the room closed")
+        within(8, room.host.status)
+    assert room.host.status() == 0
 
 
 def test_a_transcript_that_another_program_holds_is_not_waited_for_for_ever(duo: Duo) -> None:
@@ -212,18 +176,7 @@ def test_a_transcript_that_another_program_holds_is_not_waited_for_for_ever(duo:
     Transcript.open(str(log)).close()
 
 
-def test_nothing_stands_behind_the_rooms_end(room: Room) -> None:
-    ann, bob = room.enter("ann", "bob")
-    pid = room.member_of(ann)
-    os.kill(pid, signal.SIGSTOP)
-    ann.say("one more thing", "/nick anna")
-    os.kill(room.host.pid, signal.SIGTERM)
-    assert bob.reads_to_the_end()[-1].endswith("* the room closed")
-    os.kill(pid, signal.SIGCONT)
-    assert "! not recorded: the room closed" in ann.reads_to_the_end()
-    assert room.host.status() == 0
-    assert room.events()[-1] == "the room closed"
-    assert not any(nick == "ann" for nick, _ in records(room.log))
+# Whoever does not read what the room tells
 
 
 def full_pipe() -> tuple[int, int]:
@@ -273,9 +226,8 @@ def test_a_room_does_not_wait_for_who_reads_what_it_tells(
 
 def test_a_stopped_flusher_is_followed_by_another(open_room: OpenRoom) -> None:
     room = open_room("--fsync", "second")
-    (flusher,) = until(lambda: children(room.host.pid))
+    flusher = flusher_of(room.host.pid)
     os.kill(flusher, signal.SIGSTOP)
-    until(lambda: children(room.host.pid) not in ([], [flusher]))
     until(lambda: "the flusher stood still; there is another\n" in room.host.err)
     assert not alive(flusher)
     room.is_well()

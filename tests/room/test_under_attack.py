@@ -31,6 +31,8 @@ from support import (
     children,
     connections,
     events,
+    members_of,
+    opened,
     port_of,
     records,
     room_log,
@@ -39,7 +41,6 @@ from support import (
 )
 from tls_support import certificates
 
-from duplex.room.page import HERE
 from duplex.system.errors import DuplexError
 
 OpenRoom = Callable[..., Room]
@@ -181,16 +182,16 @@ class Battle:
         print(f"no newcomer got in, at {tries} tries")
 
     def here(self) -> list[str]:
-        return [seat.nick for seat in self.room.seats() if seat.state == HERE]
+        return [seat.nick for seat in self.room.seats() if seat.here]
 
     def standing(self) -> dict[str, Any]:
         """What there is of processes, descriptors, connections, names and seats."""
         return {
             "processes": len(children(self.host.pid)),
-            "descriptors": len(os.listdir(f"/proc/{self.host.pid}/fd")),
+            "descriptors": [sorted(opened(pid)) for pid in (self.host.pid, self.room.hub)],
             "connections": connections(self.room.port),
             "nicks": self.room.held(),
-            "seats": sorted((seat.nick, seat.state) for seat in self.room.seats()),
+            "seats": sorted((seat.nick, seat.here) for seat in self.room.seats()),
         }
 
     def cleaned_up(self) -> float:
@@ -324,7 +325,7 @@ def test_who_is_gone_does_not_speak_on_for_long(duo: Duo, lines: str) -> None:
     client.reset()
     told = r"guest-1 was dropped \(connection lost, \d+ lines were not said\)"
     until(lambda: re.fullmatch(told, events(log)[-1]))
-    until(lambda: len(children(host.pid)) == 1)
+    until(lambda: not members_of(host.pid))
 
 
 def heard_by(client: Client) -> str:

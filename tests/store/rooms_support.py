@@ -11,7 +11,18 @@ from typing import Any
 
 from room_support import Client
 from store_support import Server
-from support import DUPLEX, ROOM, Duo, Program, children, events, free_port, port_of, until
+from support import (
+    DUPLEX,
+    ROOM,
+    Duo,
+    Program,
+    children,
+    events,
+    free_port,
+    open_by,
+    port_of,
+    until,
+)
 
 ANSWERED = re.compile(r"you are \S+|connected again, as \S+")
 
@@ -47,31 +58,30 @@ class Site:
         self.host: Program = rooms.duo.start(command, self.directory, env=self.env)
         self.log: Path = self.host.cwd / "logs" / "room-lobby" / "client_input.log"
         port_of(self.host)
-        until(lambda: self.writer and self.mirror)
+        until(lambda: self.writer and self.replicator and self.hub)
 
     @property
     def writer(self) -> int:
-        """Its process, 0 if there is none just now: it has no transcript."""
-        return self._child(lambda names: not any(name.endswith(".log") for name in names))
+        """Its process, 0 if there is none just now: it has the socket that the hub dials."""
+        return self._child(lambda names: any(name.startswith("duplex-writer-") for name in names))
 
     @property
-    def mirror(self) -> int:
+    def replicator(self) -> int:
+        return self._child(lambda names: any(name.startswith("duplex-repl") for name in names))
+
+    @property
+    def hub(self) -> int:
         """It has the position."""
         return self._child(lambda names: any(name.endswith(".store") for name in names))
 
     def _child(self, is_it: Callable[[list[str]], bool]) -> int:
-        for pid in children(self.host.pid):
-            try:
-                names = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
-            except OSError:
-                continue  # it has just ended, or closed one
-            if any("socket:" in name for name in names) and is_it(names):
-                return pid
-        return 0
+        """Those that have let go of all that is the server's: they have few descriptors."""
+        found = [pid for pid in children(self.host.pid) if is_it(open_by(pid))]
+        return found[0] if len(found) == 1 else 0
 
-    def client(self, nick: str = "") -> Client:
+    def client(self, nick: str = "", **options: Any) -> Client:
         """Somebody at a bare socket who has been welcomed; who is here if there is a nick."""
-        made = Client(self.rooms.port, to=self.address)
+        made = Client(self.rooms.port, to=self.address, **options)
         self.rooms.clients.append(made)
         made.sees("! welcome to room lobby: ")
         if nick:

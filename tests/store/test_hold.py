@@ -1,70 +1,115 @@
-"""What a member's own lines hold back while it is not known where they stand (no store needed)."""
+"""What a member's own lines hold back while it is not known where they stand."""
 
 from __future__ import annotations
 
+import re
 import socket
-from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
+from store_support import Host, Member, Server, goes_on_until
 
-from duplex.room.page import Page
-from duplex.store.delivery import Held
-from duplex.store.member import SharedMember
-from duplex.transcript import record
-from duplex.transcript.file import Transcript
+from duplex.room.client import Client
+
+
+class Reader:
+    """A client of a member of `host`, at a real pair of sockets."""
+
+    def __init__(self, host: Host, member: Member, *, echo: bool, numbered: bool = False) -> None:
+        assert host.hub
+        self.ours, self.theirs = socket.socketpair()
+        for sock in (self.ours, self.theirs):
+            sock.setblocking(False)
+        self.client = Client(self.ours, host.hub.transcript)
+        self.client.follow(host.hub.transcript.end, echo=echo)
+        self.client.numbered = numbered
+        member.seat.client = self.client
+        self.heard = b""
+
+    def reads(self) -> list[str]:
+        """The texts that it has been sent by now."""
+        assert self.client.go_on(0, memoryview(b""))
+        with suppress(BlockingIOError):
+            self.heard += self.theirs.recv(1 << 20)
+        return re.findall(r"> (.*)", self.heard.decode())
+
+    def close(self) -> None:
+        for sock in (self.ours, self.theirs):
+            sock.close()
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[SimpleNamespace]:
-    """A delivery of three records over a real pair of sockets; the third is the client's own."""
-    page, transcript = Page.make(1), Transcript.open(str(tmp_path / "t.log"))
-    transcript.share(page, synced=False)
-    ours, theirs = socket.socketpair()
-    for sock in (ours, theirs):
-        sock.setblocking(False)
-    offsets = [transcript.append(record.said("ann", b"%d\n" % n)) for n in range(3)]
-    delivery = Held(ours, transcript, page, page.seat(0))
-    yield SimpleNamespace(page=page, delivery=delivery, theirs=theirs, offsets=offsets)
-    for sock in (ours, theirs):
-        sock.close()
-    transcript.close()
+def hosts(server: Server, start_host: Callable[..., Host]) -> tuple[Host, Host]:
+    """One whose store does not hear of what is said, and another."""
+    return start_host(server, "one"), start_host(server, "two")
 
 
-def numbers(client: SimpleNamespace) -> bytes:
-    """Of the records that were sent."""
-    assert client.delivery.go_on()
-    try:
-        return b"".join(line[-1:] for line in client.theirs.recv(65536).splitlines())
-    except BlockingIOError:
-        return b""
+def while_unanswered(
+    hosts: tuple[Host, Host], *, echo: bool, numbered: bool = False
+) -> tuple[list[str], list[str], bytes]:
+    """What ann's client has read while the store has not heard of her line, and when it has; bob
+    has said two lines meanwhile. And all of it."""
+    one, two = hosts
+    ann, bob = one.member("ann"), two.member("bob")
+    one.has(two.hub.transcript.end if two.hub else 0)
+    reader = Reader(one, ann, echo=echo, numbered=numbered)
+    one.writer.kill()
+    said: list[int] = []
+
+    def stands(start: int, end: int, _why: str) -> None:
+        """What the service does about it."""
+        reader.client.leave_out(start, end, 7, 1)
+        said.append(end)
+
+    one.ledger.say(ann.seat, b"mine\n", 7, stands)
+    bob.says("his")
+    bob.is_confirmed()
+    one.has(bob.confirmed[-1][1])
+    before = reader.reads()
+    one.start_writer()
+    goes_on_until(lambda: said)
+    after = reader.reads()
+    reader.close()
+    return before, after, reader.heard
 
 
-def test_nothing_that_may_be_ones_own_is_sent_before_that_is_known(client: SimpleNamespace) -> None:
-    client.delivery.hold = client.offsets[1]
-    client.delivery.follow(0, echo=False)
-    assert not client.delivery.only_follows  # or a ring would send all of it
-    assert numbers(client) == b"0"
-    client.delivery.leave_out(client.offsets[2], client.page.watermark)
-    client.delivery.hold = None
-    assert numbers(client) == b"1"
-    assert client.delivery.offset == client.page.watermark
+def test_nothing_that_may_be_ones_own_is_sent_before_that_is_known(
+    hosts: tuple[Host, Host],
+) -> None:
+    before, after, _ = while_unanswered(hosts, echo=False)
+    assert before == []
+    assert after == ["his"], "and not its own"
 
 
-def test_who_is_sent_its_own_is_held_back_by_nothing(client: SimpleNamespace) -> None:
-    client.delivery.hold = 0
-    client.delivery.follow(0, echo=True)
-    assert numbers(client) == b"012"
+def test_who_is_sent_its_own_is_held_back_by_nothing(hosts: tuple[Host, Host]) -> None:
+    before, after, _ = while_unanswered(hosts, echo=True)
+    assert before == ["his"]
+    assert after == ["his", "mine"]
 
 
-def test_what_is_said_holds_back_at_once() -> None:
-    """Not only when the store is heard: the mirror may be faster."""
-    member = SharedMember.__new__(SharedMember)
-    asked: list[tuple[bytes, int]] = []
-    pen = SimpleNamespace(say=lambda body, at, _first: asked.append((body, at)), hold=7)
-    room, delivery = SimpleNamespace(page=SimpleNamespace(watermark=7)), SimpleNamespace(hold=None)
-    vars(member).update(pen=pen, nick="ann", room=room, delivery=delivery)
-    member.say(b"hello\n", 1)
-    assert [at for _, at in asked] == [7]
-    assert delivery.hold == 7
+def test_who_is_told_which_are_its_own_is_told_before_them(hosts: tuple[Host, Host]) -> None:
+    before, after, heard = while_unanswered(hosts, echo=True, numbered=True)
+    assert before == []
+    assert after == ["his", "mine"]
+    assert re.search(rb"<bob> his\n! at \d+: 7\n\S+ <ann> mine\n$", heard)
+
+
+def test_a_line_that_is_refused_holds_back_no_longer(
+    server: Server, start_host: Callable[..., Host]
+) -> None:
+    one, two = start_host(server, "one"), start_host(server, "two")
+    ann, bob = one.member("ann"), two.member("bob")
+    reader, why = Reader(one, ann, echo=False), []
+    store = server.address().connect()
+    store.config_set("maxmemory-policy", "noeviction")
+    store.config_set("maxmemory", 1)
+    one.ledger.say(ann.seat, b"mine\n", 1, lambda _start, _end, reason: why.append(reason))
+    goes_on_until(lambda: why)
+    assert "memory" in why[0]
+    store.config_set("maxmemory", 0)
+    bob.says("his")
+    bob.is_confirmed()
+    one.has(bob.confirmed[-1][1])
+    assert reader.reads()[-1:] == ["his"]
+    reader.close()

@@ -4,19 +4,19 @@ other users of the machine are neither heard nor told anything."""
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
-from room_support import Client, Room, as_another_user, page_of, signs
-from support import DUPLEX, ROOM, Duo, port_of, until
+from room_support import Client, Room, as_another_user, seats_at, signs
+from support import DUPLEX, ROOM, Duo, hub_of, opened, port_of, until
 
-from duplex.room import sign
+from duplex.room import control
 
 OpenRoom = Callable[..., Room]
 
@@ -145,65 +145,6 @@ def test_a_nick_is_taken_by_exactly_one_however_often_it_changes_hands(
 # Other users
 
 
-def test_another_users_letters_are_not_opened(room: Room) -> None:
-    """Every name can be seen by everybody: a stranger tries to kick ann, to lie to her, and to have
-    the host close the room."""
-    ann, bob = room.enter("ann", "bob")
-    names = set(re.findall(r"@(duplex-mail-\S+)", Path("/proc/net/unix").read_text()))
-
-    def write() -> None:
-        for name in names:
-            for letter in (b"khost: out", b"-eve- a lie", b"t", b"close", b"ban 127.0.0.1"):
-                for kind in (socket.SOCK_SEQPACKET, socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                    sock = socket.socket(socket.AF_UNIX, kind)
-                    sock.setblocking(False)
-                    try:
-                        sock.connect(f"\0{name}")
-                        sock.send(letter)
-                    except OSError:
-                        continue
-
-    as_another_user(write)
-    bob.say("/msg ann the truth")
-    assert ann.sees("-") == "-bob- the truth"
-    assert b"a lie" not in ann.heard
-    ann.say("still here")
-    bob.sees("<ann> still here")
-    assert room.host.process.poll() is None
-    assert not [event for event in room.events() if "kicked" in event]
-
-
-def test_a_stranger_who_takes_the_name_of_a_mailbox_is_sent_nothing(room: Room) -> None:
-    """Whoever binds what bob has left behind: neither does it keep bob out, nor get his letters."""
-    ann, bob = room.enter("ann", "bob")
-    number = room.seat("bob").mailbox
-    bob.say("/quit")
-    bob.reads_to_the_end()
-    until(lambda: room.held() == 1)
-
-    def squat() -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.bind(f"\0duplex-mail-{number:016x}")
-        sock.listen(50)
-        sock.setblocking(False)
-        return sock
-
-    def heard(sock: socket.socket) -> bytes:
-        try:
-            connection, _ = sock.accept()
-            return connection.recv(100)
-        except BlockingIOError:
-            return b"nobody came"
-
-    with as_another_user(squat, heard) as squatter:
-        ann.say("/msg bob a secret")
-        ann.sees("! nobody here is called bob")
-        (again,) = room.enter("bob")
-        ann.say("/msg bob another")
-        again.sees("-ann- another")
-        assert squatter.result() == b"nobody came"
-
-
 def test_an_impostors_room_is_gone_round(room: Room) -> None:
     """Somebody else puts up signs for this port, and does not answer: it is not even asked."""
     room.enter("ann")
@@ -227,16 +168,56 @@ def test_an_impostors_room_is_gone_round(room: Room) -> None:
 
 def test_another_user_is_not_told_who_is_in_a_room(room: Room) -> None:
     room.enter("ann")
-    assert as_another_user(lambda: sign.rooms(room.port)).result() == ([], 0)
+    assert as_another_user(lambda: control.ask(room.port)).result() == ([], 0)
 
 
-def test_a_room_whose_host_stands_still_is_told_of_as_such(room: Room) -> None:
+def test_who_takes_a_rooms_name_and_lies_is_not_believed(room: Room) -> None:
+    """A room of the same user that answers what no room does; and one that answers nothing."""
     room.enter("ann")
-    os.kill(room.host.pid, signal.SIGSTOP)
+    answers = [
+        b"{",
+        b"[1]\n",
+        b'{"nick": "eve"}\n',
+        b'{"nick": 1, "pid": "x"}\n',
+        b"[" * 99_999,
+        None,
+    ]
+    liars = []
+    for number, answer in enumerate(answers):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.bind(f"\0duplex-room-{room.port}-{number:032x}")
+        sock.listen(5)
+        liars.append(Thread(target=lies, args=(sock, answer), daemon=True))
+        liars[-1].start()
+    done = who(room.port)
+    for liar in liars:
+        liar.join(10)
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["ann"]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def lies(sock: socket.socket, answer: bytes | None) -> None:
+    """Once, to whoever asks."""
+    connection, _ = sock.accept()
+    with sock, connection:
+        if answer is None:
+            return
+        fd = os.memfd_create("lies")
+        os.write(fd, answer)
+        socket.send_fds(connection, [b"who"], [fd])
+        os.close(fd)
+
+
+def test_a_room_that_stands_still_is_told_of_as_such(room: Room) -> None:
+    room.enter("ann")
+    pids = [room.host.pid, room.hub]  # the hub alone would be followed by another
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
     try:
         done = who(room.port)
     finally:
-        os.kill(room.host.pid, signal.SIGCONT)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
     assert done.returncode == 1
     text = f"duplex who: cannot ask a room at port {room.port}: its host is busy, or was stopped\n"
     assert done.stderr == text
@@ -244,11 +225,12 @@ def test_a_room_whose_host_stands_still_is_told_of_as_such(room: Room) -> None:
 
 
 def test_who_may_ask_as_often_as_they_like(duo: Duo) -> None:
-    """What was asked and is answered leaves nothing in the host."""
+    """What was asked and is answered leaves nothing in the hub."""
     host = duo.start([*ROOM, "0", "--plain"], "room")
     port = port_of(host)
     nicks(port)
-    fds = len(os.listdir(f"/proc/{host.pid}/fd"))
+    hub = hub_of(host.pid)
+    fds = len(opened(hub))
     for _ in range(50):
-        page_of(port)
-    until(lambda: len(os.listdir(f"/proc/{host.pid}/fd")) == fds)
+        seats_at(port)
+    until(lambda: len(opened(hub)) == fds)
