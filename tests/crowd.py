@@ -657,6 +657,7 @@ class Crowd:
 
     def check(self) -> None:
         """Every view is the transcript, and every line is in it once, in its speaker's order."""
+        self.until(lambda: all(client.content for client in self.joined))  # an event may come late
         log = self.log.read_bytes()
         for client in self.joined:
             assert client.offset == len(log)
