@@ -40,7 +40,7 @@ def test_no_promise_is_broken_by_thousands_of_inputs(tmp_path: Path, rng: random
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
     assert rows[0] == ["seed:", f"DUPLEX_TEST_SEED={seed}"]
-    assert len(rows) == 2 + 15 + 1
+    assert len(rows) == 2 + 16 + 1
     assert int(rows[-1][1]) > 7_900
     assert not list(tmp_path.iterdir())
 

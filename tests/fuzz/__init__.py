@@ -9,7 +9,8 @@ that grows ends it, and its input is kept. The targets stand by who reads the by
 
     texts.py      the plain channel, and short texts that people give: codes, pins, points in time
     channels.py   the protected channels: handshakes, and sealed bytes that were tampered with
-    room/member.py     a member of a room, from the first byte a client sends to the last
+    member.py     a member of a room, from the first byte a client sends to the last
+    hub.py        the hub of a room, to which a member that was taken over speaks
     client.py     a client of a room that lies: its child, its parent, its screen
     log.py        `duplex log` on any file
 """

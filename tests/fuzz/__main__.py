@@ -10,11 +10,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # what the tests share, as in the tests
 
-from . import channels, client, engine, log, member, texts
+from . import channels, client, engine, hub, log, member, texts
 
 TARGETS = {
     target.name: target
-    for module in (texts, channels, member, client, log)
+    for module in (texts, channels, member, hub, client, log)
     for target in module.TARGETS
 }
 

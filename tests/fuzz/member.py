@@ -1,126 +1,160 @@
 """Targets: a member of a room, from the first byte that a client sends to the last. It is the real
-one, with a real socket, roster and transcript, in this process; somebody else, eve, is there, too.
+one, with a real socket, and a real hub in this process; somebody else, eve, is there, too.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import re
+import select
 import socket
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from duplex.room.mailbox import Mailbox
-
-from duplex.channel import protection
-from duplex.cli import room as options
-from duplex.client.follower import RECORD_LIMIT
+from duplex.channel import plain
+from duplex.channel.base import Channel
+from duplex.channel.sniff import Sniffer
 from duplex.client.outbox import Line
 from duplex.protocol import commands
-from duplex.protocol.nick import HOST, NickError, free_nick, prepare_nick, same_nick
-from duplex.room import join, page, room
-from duplex.room.files import Files
+from duplex.protocol.nick import NickError, free_nick, prepare_nick, same_nick
+from duplex.room import join
+from duplex.room.keys import Keys
 from duplex.room.member import Member
+from duplex.room.rate import Rate
 from duplex.system.address import banned_as
 from duplex.transcript import record
 from duplex.transcript.sanitize import safe
 
-from .promise import STAMP, Check, Target, are_safe_lines, is_safe_line, numbers
+from .promise import Check, Target, is_safe_line, numbers, pieces
+from .rooms import SECRET, OneRoom, are_told, reads
 from .texts import TOKENS
 
-EVE = "eve"
-_ADDED = 4096  # bytes that an answer may be longer than a record
-_TO_CLIENT = re.compile(rf"(?:! |-\S+- |{STAMP} ).*")
-_EVENT = re.compile(r"(\S+) (?:entered the room \(.*\)|is back \(.*\)|is now (\S+)|left)")
-_LETTER = re.compile(r"-(-\S+- .*)|k(.*)|t")
-_WISH = re.compile(r"(?:ban|unban) \d+ (.+)|bans \d+ .*|close \d+ (.*)")
-_NO_TIMING_MARK = b"\xff\xfc\x06"
-SECRET = b"s" * 32
+OPERATOR, ENCODED, SLOWED, SNIFFED, VANISHES = 1, 2, 4, 8, 16  # bits of how it is done
 MOMENT = 0.005  # s: who says a request that is refused, and ends, is waited for so long
+PATIENCE = 4.0  # s for a member's last reader; an execution may take a little more
+_NO_TIMING_MARK = b"\xff\xfc\x06"
+_FAST = Rate(50_000, 3)  # lines a second: few at once, but none is waited for long
+_NUMBER = 3
 
 
-class _Room:
-    """A room with eve in it, and what one client after another does there."""
+class _Poll:
+    """A member's poll, which never waits: instead all others have their turn."""
 
-    def __init__(self, directory: Path) -> None:
-        join.MOMENT = join.OPERATORS_MOMENT = MOMENT
-        self._path = str(directory / "room.log")
-        secret = Path(f"{self._path}.key")
-        secret.write_bytes(SECRET)
-        secret.chmod(0o600)
-        parser = argparse.ArgumentParser()
-        options.add_arguments(parser)
-        arguments = ["5000", "--log", self._path, "--rate", "0", "--history", "5", "--plain"]
-        files = Files(self._path)
-        self._transcript = files.transcript
-        self._room = room.Room(parser.parse_args(arguments), 5000, files, protection.Protection())
-        self._room.tell_log = is_safe_line  # type: ignore[method-assign]
-        self._control = self._room.roster.open_control()
-        self._mailbox = Mailbox()
-        seat = self._seat(0, EVE)
-        seat.session = 9
-        seat.mailbox = self._mailbox.number
-        self._room.roster.take(seat, EVE)
-        self._room.page.here = 1
+    def __init__(self, others: Callable[[], None]) -> None:
+        self._others = others
+        self._poll = select.poll()
+        self.register, self.unregister = self._poll.register, self._poll.unregister
 
-    def key(self) -> bytes:
-        return self._room.keys.key("ann", 7).encode()
+    def poll(self, _milliseconds: float | None = None) -> list[tuple[int, int]]:
+        self._others()
+        return self._poll.poll(0)
 
-    def serve(self, said: bytes, *, operator: bool) -> None:
-        """One client that says all this, reads all it is sent, and ends."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        seat = self._seat(1, "")
-        member = Member(self._room, self._transcript, ours, seat, 3, operator=operator)
-        assert member._arrival
-        member._arrival.welcome()
-        member._send()
-        heard = b""
-        while not member._has_ended():
-            said = _says(theirs, said)
-            member._turn()
-            heard += _reads(theirs)
-        heard += _reads(theirs)
-        theirs.close()
-        member._part()
-        self._look_at(heard, operator)
-        member.close()
-        ours.close()
-        seat.clear()
-        self._room.page.here = 1
 
-    def _seat(self, index: int, nick: str) -> page.Seat:
-        seat = self._room.page.seat(index)
-        seat.take("127.0.0.1:5", page.HERE if nick else page.COMING)
-        if nick:
-            seat.nick = nick
-        return seat
+class _Member(Member):
+    """Remembers what it told a stranger."""
 
-    def _look_at(self, heard: bytes, operator: bool) -> None:
-        """What the client, the others and the host got to see, and what is recorded."""
-        lines = are_safe_lines(heard.replace(_NO_TIMING_MARK, b""), RECORD_LIMIT + _ADDED)
-        for line in lines:
-            assert _TO_CLIENT.fullmatch(line.decode()), f"neither a record nor an answer: {line!r}"
-        for letter in _letters(self._mailbox):
-            kind = _LETTER.fullmatch(letter)
-            assert kind, f"not a letter: {letter!r}"
-            is_safe_line(letter)
-            assert operator or not kind[2], "anybody may kick"
-        for letter in _letters(self._control):
-            wish = _WISH.fullmatch(letter)
-            assert wish, f"nothing that the host could do: {letter!r}"
-            assert operator, "anybody may tell the host"
-            is_safe_line(letter)
-            _is_address(wish[1] or "")
-        end = self._room.page.watermark
-        written = os.pread(self._transcript.fd, end + 1, 0)
-        assert len(written) == end
-        for line in are_safe_lines(written, RECORD_LIMIT):
-            _is_own(line, operator)
-        os.truncate(self._transcript.fd, 0)
-        self._room.page.watermark = 0
+    stranger = b""
+
+    def waits_by(self, others: Callable[[], None]) -> None:
+        self._poll = _Poll(others)  # type: ignore[assignment]
+        for fd, mask in self._wanted.items():
+            self._poll.register(fd, mask)
+
+    def _refuse(self, reply: bytes) -> None:
+        self.stranger = reply
+        super()._refuse(reply)
+
+
+class _Visit:
+    """One client that says all this, reads all it is sent, and ends, or vanishes."""
+
+    def __init__(self, room: OneRoom, how: int) -> None:
+        self._room = room
+        self._how = how
+        self._operator = bool(how & OPERATOR)
+        pair = room.arrives(0 if self._operator else _NUMBER, operator=self._operator)
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        self._theirs.setblocking(False)
+        receiver = plain.Receiver()
+        if how & SNIFFED:
+            receiver.sniffer = Sniffer()
+        name = "sealed" if how & ENCODED else plain.NAME
+        channel = Channel(plain.Sender(), receiver, name)
+        self._member = _Member(pair, self._ours, channel, operator=self._operator)
+        self._heard = b""
+        self._vanished = False
+
+    def take_place(self, said: bytes, sizes: bytes) -> None:
+        seat = self._room.hub.seats.get(0 if self._operator else _NUMBER)
+        assert seat
+        if self._how & SLOWED:
+            seat.rate = Rate(_FAST.lines, 3)
+        self._member.begin()
+        self._waiting = [*pieces(said, sizes)][::-1]
+        self._member.waits_by(self._others_do_something)
+        while not self._member._done:
+            if self._member._only_listens:
+                self._member.listen()
+            self._member.turn()
+        self._end()
+        self._room.look(operator=self._operator)
+        self._look()
+
+    def _others_do_something(self) -> None:
+        self._say(self._waiting)
+        self._room.turn()
+        self._read()
+
+    def _say(self, waiting: list[bytes]) -> None:
+        if self._vanished:
+            return
+        try:
+            if waiting:
+                piece = waiting.pop()
+                if rest := piece[self._theirs.send(piece) :]:
+                    waiting.append(rest)
+            elif self._how & VANISHES:
+                self._theirs.close()
+                self._vanished = True
+            else:
+                self._theirs.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            waiting.append(piece)
+        except OSError:  # nobody listens any more
+            waiting.clear()
+
+    def _read(self) -> None:
+        if not self._vanished:
+            self._heard += reads(self._theirs)[0]
+
+    def _end(self) -> None:
+        """It waits for its client, which so reads in a thread of its own."""
+        if not self._vanished:
+            with suppress(OSError):
+                self._theirs.shutdown(socket.SHUT_WR)
+            self._theirs.settimeout(PATIENCE)
+        reader = threading.Thread(target=self._read)
+        reader.start()
+        self._member.end()
+        self._member.pair.close()
+        self._ours.close()
+        if own := self._member._filter:
+            own._ours.close()
+        self._room.rests()  # the hub lets go of the connection, which only then ends
+        reader.join(PATIENCE)
+        assert not reader.is_alive(), "the connection does not end"
+        self._theirs.close()
+
+    def _look(self) -> None:
+        assert not self._room.told, f"a member of ours: {self._room.told}"
+        heard = self._heard.replace(_NO_TIMING_MARK, b"")
+        if self._member.stranger and heard.endswith(self._member.stranger):
+            heard = heard.removesuffix(self._member.stranger)
+        if self._vanished:
+            heard = heard[: heard.rfind(b"\n") + 1]
+        are_told(heard)
 
 
 def _is_address(typed: str) -> None:
@@ -129,57 +163,15 @@ def _is_address(typed: str) -> None:
         assert banned_as(banned_as(typed)) == banned_as(typed)
 
 
-def _is_own(line: bytes, operator: bool) -> None:
-    """A record of this client, and of nobody else."""
-    parts = record.parse(line)
-    assert parts, f"no record: {line!r}"
-    if parts.nick is None:
-        event = _EVENT.fullmatch(parts.text.decode())
-        assert event, f"no event of a member's: {line!r}"
-        names = [name for name in event.groups() if name]
-    else:
-        names = [parts.nick.decode()]
-    for name in names:
-        assert prepare_nick(name) == name, f"not a nick as it is written: {name!r}"
-        assert same_nick(name) != EVE, "said in somebody else's name"
-        assert operator or same_nick(name) != HOST, "said in the host's name"
-
-
-def _says(sock: socket.socket, data: bytes) -> bytes:
-    """What is left to be said; the end is said once."""
-    try:
-        if data:
-            return data[sock.send(data) :]
-        sock.shutdown(socket.SHUT_WR)
-    except OSError:  # full, or it has been said, or nobody listens any more
-        pass
-    return data
-
-
-def _reads(sock: socket.socket) -> bytes:
-    heard = b""
-    try:
-        while data := sock.recv(1 << 20):
-            heard += data
-    except OSError:
-        pass
-    return heard
-
-
-def _letters(mailbox: Mailbox) -> list[str]:
-    found = []
-    while letter := mailbox.take():
-        found.append(letter.decode(errors="replace"))
-    return found
-
-
 def _member(directory: Path) -> Check:
-    made = _Room(directory)
-    key = made.key()
+    join.MOMENT = join.OPERATORS_MOMENT = MOMENT
+    key = Keys(SECRET).key("ann", 7).encode()
 
     def check(data: bytes) -> None:
-        (how,), said = numbers(data, 1)
-        made.serve(said.replace(_KEY, key), operator=how % 4 == 1)
+        (how, size), said = numbers(data, 2)
+        room = OneRoom(directory)
+        _Visit(room, how).take_place(said.replace(_KEY, key), bytes([size]) if size else b"")
+        room.close()
 
     return check
 
@@ -219,16 +211,36 @@ def _commands(_directory: Path) -> Check:
 _KEY = b"KEY"  # stands for one that is right, for ann
 _RESUME = b"/resume ann KEY 0\n"
 _SEEDS = [
-    [b"\0", b"hello\n", b"/nick ann\n", b"/who\n", b"/me waves\n", b"/msg eve psst\n", b"/quit\n"],
-    [b"\0", b"/join ann\n", b"hi\n", b"/history 3\n", b"/nick Ann\n", b"//x\n", b"/help\n", b"bye"],
-    [b"\0", _RESUME, b"back\n", b"/nick bob\n", b"/msg ann x\n", b"/history\n", b"\xff\xfd\x06"],
-    [b"\0", b"/resume eve KEY 0\n", b"/join eve\n", b"/nick EVE\n", b"/nick host\n"],
-    [b"\0", b"/numbers\n", b"/join ann\n", b"hi\n", b"/who\n", b"/history\n", b"/nick z\n"],
-    [b"\2", b"hi\n", b"/who\n", b"/numbers\n", b"/join ann\n", b"/join b\n", _RESUME],
-    [b"\2", b"hi\n", b"/numbers\n", _RESUME, b"x\n", b"/who\n"],
-    [b"\1", b"/join\n", b"/kick eve out\n", b"/ban 127.0.0.1\n", b"/bans\n", b"/unban ::1\n"],
-    [b"\1", b"/kick guest-3\n", b"/close so late\n", b"/kick host\n", b"/nick x\n", b"/ban\n"],
-    [b"\0", b"/nick ", "größe ｅｖｅ e\u0301ve ß".encode(), b"\n", b"/msg a b\n", b"/ME x\n"],
+    [
+        b"\0\0",
+        b"hello\n",
+        b"/nick ann\n",
+        b"/who\n",
+        b"/me waves\n",
+        b"/msg eve psst\n",
+        b"/quit\n",
+    ],
+    [
+        b"\0\0",
+        b"/join ann\n",
+        b"hi\n",
+        b"/history 3\n",
+        b"/nick Ann\n",
+        b"//x\n",
+        b"/help\n",
+        b"bye",
+    ],
+    [b"\0\0", _RESUME, b"back\n", b"/nick bob\n", b"/msg ann x\n", b"/history\n", b"\xff\xfd\x06"],
+    [b"\2\7", b"/resume eve KEY 0\n", b"/join eve\n", b"/nick EVE\n", b"/nick host\n"],
+    [b"\2\0", b"/numbers\n", b"/join ann\n", b"hi\n", b"/who\n", b"/history\n", b"/nick z\n"],
+    [b"\0\5", b"hi\n", b"/who\n", b"/numbers\n", b"/join ann\n", b"/join b\n", _RESUME],
+    [b"\6\3", b"hi\n", b"/numbers\n", _RESUME, b"x\n", b"/who\n", b"1\n2\n", b"3\n4\n"],
+    [b"\1\0", b"/join\n", b"/kick eve out\n", b"/ban 127.0.0.1\n", b"/bans\n", b"/unban ::1\n"],
+    [b"\1\0", b"/kick guest-3\n", b"/close so late\n", b"/kick host\n", b"/nick x\n", b"/ban\n"],
+    [b"\4\0", b"/nick ", "größe ｅｖｅ e\u0301ve ß".encode(), b"\n", b"/msg a b\n", b"/ME x\n"],
+    [b"\10\4", b"GET / ", b"HTTP/1.1\r\n", b"Host: x\r\n", b"\r\n"],
+    [b"\x14\0", b"1\n2\n3\n4\n5\n", b"/who\n", b"6\n7\n8\n", b"/help\n", b"9"],
+    [b"\x10\6", b"/numbers\n/join ann\n", b"1\n2\n3\n", b"/nick b\n", b"4\n", b"5"],
 ]
 _MARKS: list[str | bytes] = [
     *(b"/", b"//", b"/nick ", b"/join ", b"/resume ", b"/msg ", b"/history ", b"/kick ", b" "),
