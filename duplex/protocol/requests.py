@@ -131,7 +131,7 @@ def _encoded(word: str) -> bytes:
 
 
 def _texts(body: bytes, count: int) -> list[str]:
-    words = body.split(_NUL, count - 1 if count > 0 else -1)
+    words = body.split(_NUL)
     if 0 < count != len(words):
         raise Malformed
     try:

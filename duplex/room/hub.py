@@ -170,7 +170,11 @@ class Hub:
         data, fds, _, _ = socket.recv_fds(seat.pair, LIMIT, 1)
         if not fds:
             return data, None
-        sock = socket.socket(fileno=fds[0])
+        try:
+            sock = socket.socket(fileno=fds[0])
+        except OSError:  # no socket: no member of ours would have sent it
+            os.close(fds[0])
+            raise
         sock.setblocking(False)
         return data, sock
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 HISTORY_LIMIT = 500  # records of one /history
 HISTORY_BYTES = 256 * 1024  # of them at most
 _OF_BYTES = (requests.SAY, requests.ANSWER, requests.WIRE, requests.LAST)  # no words
+_OWN_ENDINGS = (requests.LEFT, requests.LOST, requests.CLOSED, requests.UNSERVED)
 _FREE = (requests.WIRE, requests.LAST, requests.LEAVE)  # whatever was said before
 # What a command costs, in lines, for it makes the room do more than one line does:
 BYTES_A_LINE = 1024  # of an answer
@@ -226,6 +227,8 @@ class Service:
 
     def _leave(self, seat: Seat, request: Request) -> None:
         kind, reason = request.words()
+        if kind not in _OWN_ENDINGS:
+            raise Malformed
         if kind == requests.UNSERVED:
             text = f"could not serve {'you' if seat.operator else seat.ip}: {reason}"
             self._hub.server.tell(requests.NOTICE, 0, "unserved", text)
