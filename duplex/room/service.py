@@ -12,7 +12,8 @@ from duplex.protocol.nick import HOST, NickError, free_nick
 from duplex.protocol.requests import OK, SLOWLY, Malformed
 from duplex.room.arrival import Arrival
 from duplex.room.seat import COMING, HERE
-from duplex.transcript.sanitize import is_safe
+from duplex.transcript.record import LINE_LIMIT
+from duplex.transcript.sanitize import is_safe, too_long
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 HISTORY_LIMIT = 500  # records of one /history
 HISTORY_BYTES = 256 * 1024  # of them at most
 _OF_BYTES = (requests.SAY, requests.ANSWER, requests.WIRE, requests.LAST)  # no words
+LONGEST = max(requests.SAY_LIMIT, LINE_LIMIT + 1)  # bytes that a member says at once
 _OWN_ENDINGS = (requests.LEFT, requests.LOST, requests.CLOSED, requests.UNSERVED)
 _FREE = (requests.WIRE, requests.LAST, requests.LEAVE)  # whatever was said before
 # What a command costs, in lines, for it makes the room do more than one line does:
@@ -87,7 +89,9 @@ class Service:
 
     def _say(self, seat: Seat, request: Request) -> None:
         lines, first = request.body, request.number
-        if not lines.endswith(b"\n") or len(lines) > requests.LIMIT or not is_safe(lines):
+        if not lines.endswith(b"\n") or len(lines) > LONGEST or not is_safe(lines):
+            raise Malformed
+        if too_long(lines, LINE_LIMIT):
             raise Malformed
         wanted = lines.count(b"\n")
         count = seat.rate.allowed(wanted)

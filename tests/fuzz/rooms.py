@@ -128,7 +128,7 @@ class OneRoom:
         assert said.word == requests.OK
         written = self.hub.transcript.read(start, self.hub.transcript.end)
         assert written.endswith(b" <eve> still here\n")
-        self._said_by_eve.add(start)
+        self._said_by_eve.add(self.hub.transcript.end - len(written.splitlines(True)[-1]))
 
     def _look_at_notes(self, operator: bool) -> None:
         with suppress(BlockingIOError):
