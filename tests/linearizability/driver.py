@@ -163,7 +163,7 @@ class Run:
                 self.tell(f"{directory.name}: {line}")
 
     def _until(self, what: Callable[[], bool], failure: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not what():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{failure}; all that was written is in {self._directory}")

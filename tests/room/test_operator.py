@@ -211,6 +211,7 @@ def test_without_a_terminal_the_room_logs_a_line_for_each(duo: Duo) -> None:
     ann, bob = room.enter("ann", "bob")
     third = room.connect()
     third.reads_to_the_end()
+    until(lambda: "refused" in room.host.err)  # the server tells of it, and of bob the hub
     bob.say("/quit")
     bob.reads_to_the_end()
     ann.sees("* bob left")
